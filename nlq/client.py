@@ -1,0 +1,154 @@
+"""The engine's calls against a running service: `connect(url, token).ask(…)` gives the same `Answer` over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from nlq.wire import answer_from, turn_to
+
+if TYPE_CHECKING:
+    import httpx
+
+    from nlq.contracts import Answer, Turn
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class ServiceError(RuntimeError):
+    """The service said no or could not be reached; `status` is the HTTP status, 0 when there was none."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def connect(url: str = "http://127.0.0.1:8642", token: str | None = None, *, timeout: float = 300.0) -> Client:
+    """A client of the service at `url`. `timeout` is in seconds and holds for one question.
+
+    Raises:
+        ValueError: a token would travel unencrypted to another machine.
+    """
+    return Client(url, token, timeout=timeout)
+
+
+class Client:
+    """Asks a running service. Safe to share between threads."""
+
+    def __init__(
+        self, url: str, token: str | None = None, *, timeout: float = 300.0, transport: Any | None = None
+    ) -> None:
+        import httpx
+
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} is not an http(s) address such as http://127.0.0.1:8642")
+        if token and parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            raise ValueError(f"a token may only travel to another machine over https, not to {url!r}")
+        self.url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(
+            base_url=self.url, headers=headers, timeout=httpx.Timeout(timeout, connect=5.0), transport=transport
+        )
+
+    def ask(
+        self,
+        question: str,
+        *,
+        as_of: datetime | None = None,
+        history: Sequence[Turn] = (),
+        purpose: str | None = None,
+        progress: Callable[[str], None] = lambda stage: None,
+    ) -> Answer:
+        """Ask; `progress` is called with each stage's name as it begins. Who asks is what the token says.
+
+        Raises:
+            ServiceError: not signed in, too many questions, or no service there.
+        """
+        body = {
+            "question": question,
+            "as_of": as_of.isoformat() if as_of else None,
+            "history": [turn_to(turn) for turn in history],
+            "purpose": purpose,
+        }
+        for event in self._events("/ask", body):
+            match event.get("event"):
+                case "stage":
+                    progress(str(event.get("stage")))
+                case "answer":
+                    table = event.get("arrow")
+                    return answer_from(event["answer"], base64.b64decode(table) if table else None)
+                case "error":
+                    raise ServiceError(str(event.get("message")), int(event.get("status") or 500))
+        raise ServiceError("the service closed the connection before the answer came")
+
+    def check(self, sql: str) -> dict[str, Any]:
+        """The guard's verdict on a statement for the role of the token; runs nothing."""
+        return dict(self._call("POST", "/check", {"sql": sql}))
+
+    def status(self) -> dict[str, Any]:
+        """State of broker, stream, model and service, with freshness and lag."""
+        return dict(self._call("GET", "/status"))
+
+    def alerts(self, limit: int = 50) -> list[dict[str, Any]]:
+        """The newest alerts that the role may see, newest first."""
+        return list(self._call("GET", f"/alerts?limit={int(limit)}")["alerts"])
+
+    def who(self) -> dict[str, Any]:
+        """Whom the token stands for, and the roles it may take."""
+        return dict(self._call("GET", "/me"))
+
+    def feedback(self, query_id: str, verdict: str, comment: str = "") -> None:
+        """Say whether an answer was right; goes on the record."""
+        self._call("POST", "/feedback", {"query_id": query_id, "verdict": verdict, "comment": comment})
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        import httpx
+
+        try:
+            response = self._http.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        _raise_for(response)
+        return response.json()
+
+    def _events(self, path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        import httpx
+
+        try:
+            with self._http.stream("POST", path, json=body) as response:
+                if response.status_code != 200:
+                    response.read()
+                _raise_for(response)
+                for line in response.iter_lines():
+                    if line.strip():
+                        yield json.loads(line)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> ServiceError:
+        return ServiceError(f"no service answers at {self.url} ({error}). Start it with `nlq up`.")
+
+
+def _raise_for(response: httpx.Response) -> None:
+    if response.status_code == 200:
+        return
+    try:
+        detail = response.json().get("detail")
+    except ValueError:
+        detail = response.text[:200]
+    raise ServiceError(str(detail or f"the service answered {response.status_code}"), response.status_code)
