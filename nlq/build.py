@@ -1,0 +1,199 @@
+"""Joins the concrete parts of the question route. Nothing else chooses an implementation."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlq.contracts import Principal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from nlq.draft import Drafter
+    from nlq.execute import Executor
+    from nlq.interpret import Interpreter
+    from nlq.record import Record
+    from retrieval.retrieve import Document
+    from streaming.catalogue import Catalogue
+    from streaming.snapshot import Snapshot, SnapshotSource
+
+log = logging.getLogger(__name__)
+
+VALUES_TTL_S = 60.0
+"""How old the index of names may be before a question waits for a new one. Reference data changes rarely within a day;
+a minute keeps a newly listed instrument askable without re-reading nine views for every question."""
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """Everything that a question passes through."""
+
+    catalogue: Catalogue
+    source: SnapshotSource
+    executor: Executor
+    record: Record
+    interpreter: Callable[[Principal, Snapshot], Interpreter]
+    retrieve: Callable[[str, str], Sequence[Document]]
+    drafter: Drafter | None
+    threshold: float
+    """Calibrated confidence from which a draft is shown as an answer."""
+    on_close: list[Callable[[], None]] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Stop what was started for these parts, newest first."""
+        while self.on_close:
+            self.on_close.pop()()
+
+
+class InterpreterPool:
+    """One interpreter per set of rights, each with the names that those rights may see and no others.
+
+    The rows behind the value index are read through the guard and the executor as the person who asks, so that a name
+    hidden from a role cannot come back as a suggestion or a resolved entity.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        executor: Executor,
+        make: Callable[[dict[str, pa.Table]], Interpreter],
+        ttl_s: float = VALUES_TTL_S,
+    ) -> None:
+        self._catalogue, self._executor, self._make, self._ttl = catalogue, executor, make, ttl_s
+        self._held: dict[tuple[str, str | None], tuple[float, Interpreter]] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, user: Principal, snapshot: Snapshot) -> Interpreter:
+        """The interpreter for the rights of `user`, rebuilt when its names are older than the limit."""
+        key = (user.role, user.desk)
+        with self._lock:
+            held = self._held.get(key)
+            if held is None or (snapshot.generation and time.monotonic() - held[0] > self._ttl):
+                held = (time.monotonic(), self._make(self._visible_rows(user, snapshot)))
+                self._held[key] = held
+        return held[1]
+
+    def _visible_rows(self, user: Principal, snapshot: Snapshot) -> dict[str, pa.Table]:
+        from nlq.guard import check
+
+        rows = {}
+        for name, view in self._catalogue.views.items():
+            if view.kind == "reference" and name in self._catalogue.roles[user.role].views:
+                verdict = check(f"SELECT * FROM {name}", self._catalogue, user, as_of=snapshot.as_of)
+                if verdict.allowed:
+                    rows[name] = self._executor.run(verdict, snapshot, user).table
+        return rows
+
+
+def build_parts(
+    source: SnapshotSource,
+    *,
+    record_dir: Path,
+    llm: str | None = "embedded",
+    llm_token: str | None = None,
+    llm_model: str | None = None,
+    threshold: float | None = None,
+    model_threads: int = 1,
+) -> Parts:
+    """Parts over any world.
+
+    Args:
+        source: the live pipeline or a catalogue directory.
+        record_dir: where the tamper-evident record is kept.
+        llm: `embedded`, the URL of an OpenAI-compatible endpoint, or None.
+        llm_token: bearer token of that endpoint.
+        llm_model: name of the model at that endpoint.
+        threshold: confidence from which an answer is shown; None takes the calibrated default.
+        model_threads: threads of the embedded model; one beside a busy Spark (two fall from 12 to 0.8 tokens/s).
+    """
+    from nlq.execute import Executor
+    from nlq.interpret import Interpreter
+    from nlq.learn import Confidence, Parser
+    from nlq.record import Record
+    from retrieval.models import embedding_model_dir
+    from retrieval.values import ValueIndex
+
+    catalogue = source.catalogue
+    executor = Executor(source)
+    parser = Parser.load(catalogue, encoder=embedding_model_dir())
+    confidence = Confidence.load()
+    pool = InterpreterPool(
+        catalogue,
+        executor,
+        lambda rows: Interpreter(catalogue, ValueIndex.build(rows), parser, confidence=confidence),
+    )
+    parts = Parts(
+        catalogue=catalogue,
+        source=source,
+        executor=executor,
+        record=Record.open(record_dir),
+        interpreter=pool,
+        retrieve=_retriever(catalogue),
+        drafter=None,
+        threshold=confidence.threshold if threshold is None else threshold,
+    )
+    if llm is not None:
+        _attach_model(parts, llm, llm_token, llm_model, model_threads)
+    return parts
+
+
+def parts_for_directory(
+    directory: str | Path | None, *, llm: str | None, as_of: datetime | None = None, record_dir: Path | None = None
+) -> Parts:
+    """Parts over a catalogue directory, with a Spark session of their own."""
+    import tempfile
+
+    from streaming.catalogue import CatalogueError
+    from streaming.directory import DirectorySource
+    from streaming.session import build_session
+
+    if directory is None:
+        raise CatalogueError("which directory? Give one with catalogue.yaml, or connect to a running service.")
+    spark = build_session("nlq-directory", jars=any(Path(directory).glob("*/_delta_log")), driver_memory="2g")
+    source = DirectorySource(directory, spark, as_of)
+    if record_dir is None:
+        record_dir = Path(tempfile.mkdtemp(prefix="nlq-record-"))
+    parts = build_parts(source, record_dir=record_dir, llm=llm, model_threads=2)
+    parts.on_close.insert(0, source.close)
+    return parts
+
+
+def _retriever(catalogue: Catalogue) -> Callable[[str, str], Sequence[Any]]:
+    """Retrieval is built at its first use: the answers of the deterministic path never need it."""
+    lock, held = threading.Lock(), []
+
+    def retrieve(question: str, role: str) -> Sequence[Any]:
+        from retrieval.retrieve import Retriever
+
+        with lock:
+            if not held:
+                held.append(Retriever.open(catalogue))
+        return held[0].retrieve(question, k=8, role=role)
+
+    return retrieve
+
+
+def _attach_model(parts: Parts, llm: str, token: str | None, model: str | None, threads: int) -> None:
+    """Connect the language model; without its file the engine answers what the other paths cover, and says so."""
+    from nlq.draft import ModelDrafter
+
+    if llm == "embedded":
+        from nlq.model_server import ModelServer
+        from retrieval.models import ModelFileError, language_model_path
+
+        try:
+            server = ModelServer(language_model_path(), threads=threads)
+        except ModelFileError as error:
+            log.warning("no language model: %s", error)
+            return
+        server.start()
+        parts.on_close.append(server.stop)
+        llm, token, model = server.url, server.token, "embedded"
+    parts.drafter = ModelDrafter(parts.catalogue, url=llm, token=token, model=model or "default")
