@@ -64,9 +64,7 @@ def locked_jars(lock: Path = LOCK) -> tuple[Jar, ...]:
             organisation, module, revision = coordinates.split(":")
         except ValueError:
             raise JarError(f"{lock}:{number}: expected 'folder organisation:module:revision sha256'") from None
-        jars.append(
-            Jar(folder=folder, organisation=organisation, module=module, revision=revision, sha256=sha256)
-        )
+        jars.append(Jar(folder=folder, organisation=organisation, module=module, revision=revision, sha256=sha256))
     return tuple(jars)
 
 
@@ -163,9 +161,7 @@ def _ivy_module(wanted: Iterable[Jar]) -> str:
     )
 
 
-def _run_ivy(
-    module: Path, ivy_cache: Path, target: Path, jars: int, progress: Callable[[int, int, str], None]
-) -> str:
+def _run_ivy(module: Path, ivy_cache: Path, target: Path, jars: int, progress: Callable[[int, int, str], None]) -> str:
     settings = os.environ.get("NLQ_IVY_SETTINGS")
     pattern = f"{target}/[conf]/[artifact]-[revision].[ext]"
     command = [str(find_java().command), "-jar", str(_ivy_jar()), "-cache", str(ivy_cache), "-ivy", str(module)]
