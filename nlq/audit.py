@@ -1,84 +1,78 @@
-"""What the record keeps of a question: the fields before it runs and after, and the hash of a result."""
+"""Runs an old answer again on the old versions and compares the result with the hash on record."""
 
 from __future__ import annotations
 
-import hashlib
-from datetime import date, datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
 
-from nlq.record.canonical import canonical, plain
+from nlq.contracts import Principal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pyarrow as pa
-
-    from nlq.contracts import Answer, Principal
+    from nlq.build import Parts
 
 
-def result_hash(table: pa.Table | None) -> str | None:
-    """SHA-256 of a result as a set of rows with counts: the order of rows does not matter, columns and values do.
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """What came of running a recorded question again."""
 
-    Floating numbers count with 10 significant digits, since a parallel sum differs in its last bits from run to run.
+    query_id: str
+    same: bool
+    reason: str
+    """In words: equal, or what differs, or why it could not be run."""
+    sql: str | None = None
+    recorded_hash: str | None = None
+    replayed_hash: str | None = None
+    recorded_rows: int | None = None
+    replayed_rows: int | None = None
+
+
+def replay(parts: Parts, query_id: str) -> Replay:
+    """Run the SQL of a recorded answer with the same rights on the same offsets and versions.
+
+    Raises:
+        nlq.record.UnknownQuery: the record holds no such question.
     """
-    if table is None:
-        return None
-    digest = hashlib.sha256(canonical(list(table.column_names)))
-    rows = sorted(canonical([_cell(value) for value in row.values()]) for row in table.to_pylist())
-    for row in rows:
-        digest.update(hashlib.sha256(row).digest())
-    return digest.hexdigest()
+    from nlq.fingerprint import fingerprint
+    from nlq.guard import check
+
+    past = parts.record.entry(query_id)
+    if past["erased"]:
+        return Replay(query_id=query_id, same=False, reason="The SQL was erased with its personal data.")
+    if past.get("status") != "ANSWERED" or not past.get("sql"):
+        return Replay(query_id=query_id, same=False, reason=f"Nothing ran: it ended as {past.get('status', 'open')}.")
+    user = Principal(user_id=past["user_id"], role=past["role"], desk=past.get("desk"), purpose=past.get("purpose"))
+    as_of = datetime.fromisoformat(past["as_of_ts"])
+    try:
+        snapshot = parts.source.snapshot(as_of)
+    except LookupError as error:
+        return Replay(query_id=query_id, same=False, reason=f"That snapshot cannot be opened again: {error}")
+    with snapshot:
+        if moved := _moved(past.get("versions") or {}, snapshot.versions):
+            return Replay(query_id=query_id, same=False, reason=moved, sql=past["sql"])
+        verdict = check(past["sql"], parts.catalogue, user, as_of=snapshot.as_of)
+        if not verdict.allowed:
+            reason = f"The rules of today refuse it ({verdict.rule}); the answer was given under earlier ones."
+            return Replay(query_id=query_id, same=False, reason=reason, sql=past["sql"])
+        result = parts.executor.run(verdict, snapshot, user)
+    replayed = fingerprint(result.table)
+    same = replayed == past.get("result_hash")
+    return Replay(
+        query_id=query_id,
+        same=same,
+        reason="The result is the same." if same else "The result differs from the one on record.",
+        sql=past["sql"],
+        recorded_hash=past.get("result_hash"),
+        replayed_hash=replayed,
+        recorded_rows=past.get("n_rows"),
+        replayed_rows=result.table.num_rows,
+    )
 
 
-def _cell(value: Any) -> Any:
-    match value:
-        case bool() | int() | str() | None:
-            return value
-        case float():
-            return f"{value:.10g}"
-        case Decimal():
-            return format(value.normalize(), "f")
-        case datetime() | date():
-            return plain(value)
-        case list() | tuple():
-            return [_cell(item) for item in value]
-        case dict():
-            return {str(key): _cell(item) for key, item in value.items()}
-    return plain(value)
-
-
-def before(question: str, user: Principal, **more: Any) -> dict[str, Any]:
-    """Fields of `Record.begin`: who asks what, and whatever else is known before anything runs.
-
-    Give under these names what there is: sql, views, rule, as_of, offsets, versions, model, model_sha256, prompt_hash,
-    document_hashes, origin, confidence, reading, drafts, history, catalogue_version, policy_version.
-    """
-    asked = {"question": question, "user_id": user.user_id, "role": user.role, "desk": user.desk}
-    return {**asked, "purpose": user.purpose, **more}
-
-
-def after(answer: Answer, **more: Any) -> dict[str, Any]:
-    """Fields of `Record.complete` for an answer; the rows themselves are not kept, their hash is."""
-    table = answer.table
-    fields: Mapping[str, Any] = {
-        "status": answer.status.value,
-        "sql": answer.sql,
-        "views_read": list(answer.views),
-        "as_of_ts": answer.as_of,
-        "offsets": answer.offsets,
-        "versions": answer.versions,
-        "n_rows": None if table is None else table.num_rows,
-        "truncated": answer.truncated,
-        "result_hash": result_hash(table),
-        "duration_ms": round(sum(answer.timings.values()) * 1000),
-        "timings": answer.timings,
-        "origin": answer.origin,
-        "confidence": answer.confidence,
-        "reading": answer.reading,
-        "reason": answer.reason,
-        "draft": answer.draft,
-        "clarification": answer.clarification,
-        "grounding": answer.grounding,
-    }
-    return {**fields, **more}
+def _moved(recorded: Mapping[str, int], opened: Mapping[str, int]) -> str | None:
+    for table, version in recorded.items():
+        if table in opened and opened[table] != version:
+            return f"Table {table!r} was read at version {version}; only version {opened[table]} can be opened."
+    return None

@@ -76,11 +76,14 @@ class KeyStore:
             self._cache[query_id] = AESGCM(key)
             return str(subject)
 
-    def lock(self, query_id: str, place: str, value: dict[str, Any]) -> str:
-        """Encrypt `value` under the question's key, bound to its place in the record; hex of nonce and ciphertext."""
+    def lock(self, query_id: str, place: str, value: dict[str, Any]) -> str | None:
+        """Encrypt `value` under the question's key, bound to its place in the record.
+
+        Gives nonce and ciphertext in hex; None when the key was erased.
+        """
         cipher = self._cipher(query_id)
         if cipher is None:
-            raise KeyError(query_id)
+            return None
         nonce = secrets.token_bytes(12)
         return (nonce + cipher.encrypt(nonce, canonical(value), f"{query_id}|{place}".encode())).hex()
 

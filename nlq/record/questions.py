@@ -19,7 +19,7 @@ class Questions:
     """Index of the entries by question. Decrypted rows are kept until an entry or an erasure changes them."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, dict[str, dict[str, Any]]] = {}
+        self._entries: dict[str, list[dict[str, Any]]] = {}
         self._rows: dict[str, dict[str, Any]] = {}
 
     def take(self, entry: Mapping[str, Any]) -> None:
@@ -28,25 +28,31 @@ class Questions:
             if entry["open"].get("event") == "ERASED":
                 self._forget(entry["open"].get("query_ids", ()))
             return
-        kept = {name: entry[name] for name in ("at", "locked", "open", "seq")}
-        self._entries.setdefault(entry["query_id"], {})[entry["kind"]] = kept
+        kept = {name: entry[name] for name in ("at", "kind", "locked", "open", "seq")}
+        self._entries.setdefault(entry["query_id"], []).append(kept)
         self._rows.pop(entry["query_id"], None)
+
+    def ids(self) -> list[str]:
+        """Ids of all questions, oldest first."""
+        return list(self._entries)
 
     def state(self, query_id: str) -> str | None:
         """`begun`, `complete` or None."""
         found = self._entries.get(query_id)
-        return None if found is None else "complete" if "COMPLETE" in found else "begun"
+        if found is None:
+            return None
+        return "complete" if found[-1]["kind"] == "COMPLETE" else "begun"
 
     def fields(self, query_id: str, keys: KeyStore) -> dict[str, Any] | None:
-        """All fields of a question, those of its completion over those of its beginning."""
+        """All fields of a question, later entries over earlier ones."""
         found = self._entries.get(query_id)
         if found is None:
             return None
         merged: dict[str, Any] = {"query_id": query_id, "erased": False}
-        for kind in ("BEGIN", "COMPLETE"):
-            if (part := found.get(kind)) is None:
-                continue
-            merged["asked_at" if kind == "BEGIN" else "completed_at"] = part["at"]
+        for part in found:
+            kind = part["kind"]
+            if kind in ("BEGIN", "COMPLETE"):
+                merged["asked_at" if kind == "BEGIN" else "completed_at"] = part["at"]
             merged.update(part["open"])
             if part["locked"]:
                 hidden = keys.unlock(query_id, f"{part['seq']}|{kind}", part["locked"])

@@ -141,9 +141,10 @@ class Record:
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def begin(self, fields: Mapping[str, Any]) -> str:
-        """Append a question before anything runs; gives its id.
+        """Append a question before anything runs; gives the id under which it is on record.
 
-        `user_id` and `question` are expected among the fields; others are stored as they come.
+        `user_id` and `question` are expected among the fields; others are stored as they come, but for `query_id` and
+        `asked_ts`, which the record sets.
 
         Raises:
             RecordUnavailable: it could not be written; run nothing.
@@ -153,7 +154,8 @@ class Record:
         person = str(fields.get("user_id", ""))
         with self._writing():
             subject = self.keys.create(query_id, person, now.isoformat())
-            self._append("BEGIN", query_id, {**fields, "user_id": person}, {"subject": subject}, now)
+            given = {k: v for k, v in fields.items() if k not in ("query_id", "asked_ts")}
+            self._append("BEGIN", query_id, {**given, "user_id": person}, {"subject": subject}, now)
             self._running.add(query_id)
         return query_id
 
@@ -173,10 +175,23 @@ class Record:
             self._append("COMPLETE", query_id, fields, {}, datetime.now(UTC))
             self._running.discard(query_id)
 
-    def note(self, kind: str, fields: Mapping[str, Any]) -> None:
+    def note(self, query_id: str, fields: Mapping[str, Any]) -> None:
+        """Append what is known of a question right before its SQL runs: SQL, views, as-of time, offsets, versions.
+
+        Raises:
+            RecordUnavailable: it could not be written; do not run the SQL.
+            UnknownQuery: no such question was begun.
+        """
+        with self._writing():
+            if self._questions.state(query_id) is None:
+                raise UnknownQuery(f"no question {query_id!r} was begun in {self.directory}")
+            self._append("NOTE", query_id, fields, {}, datetime.now(UTC))
+
+    def event(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Append an event about the system itself (sign-in, erasure, hold, approval). The fields stay in the clear."""
         with self._writing():
-            self._append("EVENT", "", {}, {"event": kind, **{str(k): plain(v) for k, v in fields.items()}}, None)
+            clear = {**{str(k): plain(v) for k, v in fields.items()}, "event": kind}
+            self._append("EVENT", "", {}, clear, datetime.now(UTC))
 
     def seal(self) -> dict[str, Any]:
         """Sign a checkpoint now and keep it for good; gives the signed object, to be stored elsewhere too."""
@@ -222,6 +237,18 @@ class Record:
             raise UnknownQuery(f"no question {query_id!r} in {self.directory}")
         return found
 
+    def query_ids(self) -> list[str]:
+        """Ids of all questions, in the order in which they were begun."""
+        with self._mutex, self._exclusive():
+            self._catch_up()
+            return self._questions.ids()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Nobody writes meanwhile, so that a copy of the files is whole."""
+        with self._mutex, self._exclusive():
+            yield
+
     # -- the file ----------------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -250,14 +277,15 @@ class Record:
             fcntl.flock(self._lock_file, fcntl.LOCK_UN)
 
     def _append(
-        self, kind: str, query_id: str, fields: Mapping[str, Any], also_open: Mapping[str, Any], at: datetime | None
+        self, kind: str, query_id: str, fields: Mapping[str, Any], also_open: Mapping[str, Any], at: datetime
     ) -> None:
         seq = self._size
         clear = {k: plain(v) for k, v in fields.items() if k in OPEN_FIELDS and v is not None}
         hidden = {k: v for k, v in fields.items() if k not in OPEN_FIELDS and v is not None}
+        # None also when the question was erased while it ran: then its personal parts are not wanted any more.
         locked = self.keys.lock(query_id, f"{seq}|{kind}", hidden) if hidden else None
         entry = {
-            "at": (at or datetime.now(UTC)).isoformat(),
+            "at": at.isoformat(),
             "kind": kind,
             "locked": locked,
             "open": {**clear, **also_open},
@@ -328,7 +356,7 @@ class Record:
             raise RecordDamaged(f"{self.seals / HEAD} is missing or not signed by our key: the tail cannot be trusted")
         self._write_head(self._checkpoint(self._size, self._head, self._tree), None)
         if torn:
-            self.note("TORN_LINE", {"bytes": torn})
+            self.event("TORN_LINE", {"bytes": torn})
 
     def _torn_tail(self) -> int:
         """Bytes of an unfinished last line (a crash while writing), moved to a file of their own."""
