@@ -100,6 +100,7 @@ class Engine:
             "role": user.role,
             "question": question,
             "purpose": user.purpose,
+            "desk": user.desk,
         }
         start = time.monotonic()
         trace.query_id = self.parts.record.begin({**trace.facts, "query_id": trace.query_id})
@@ -217,7 +218,13 @@ class Engine:
         """Run SQL written by a person, through the same two walls and onto the same record as a question."""
         user = user or Principal()
         trace = _Trace(query_id=uuid.uuid4().hex, progress=lambda _: None)
-        trace.facts = {"asked_ts": datetime.now(UTC), "user_id": user.user_id, "role": user.role, "question": sql}
+        trace.facts = {
+            "asked_ts": datetime.now(UTC),
+            "user_id": user.user_id,
+            "role": user.role,
+            "desk": user.desk,
+            "question": sql,
+        }
         trace.query_id = self.parts.record.begin({**trace.facts, "query_id": trace.query_id})
         try:
             with self.parts.source.snapshot(as_of) as snapshot:
