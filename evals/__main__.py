@@ -6,9 +6,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -24,6 +23,9 @@ from evals import report
 from evals.cases import Case, CaseError, load_cases, parse_instant
 from evals.gold import World
 from evals.runner import Run, check_gold, engine_factory, read_results
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -44,9 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m evals", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="ask cases of worlds and score the answers")
-    run.add_argument(
-        "--cases", nargs="+", required=True, type=Path, metavar="FILE.jsonl"
-    )
+    run.add_argument("--cases", nargs="+", required=True, type=Path, metavar="FILE.jsonl")
     run.add_argument("--catalogue", nargs="+", required=True, type=Path, metavar="DIR")
     run.add_argument("--out", required=True, type=Path, metavar="RESULTS.jsonl")
     run.add_argument(
@@ -54,18 +54,14 @@ def _parser() -> argparse.ArgumentParser:
         type=parse_instant,
         help="clock, ISO 8601; default: what each world.json declares",
     )
-    run.add_argument(
-        "--wordings", action="store_true", help="also ask every paraphrase"
-    )
+    run.add_argument("--wordings", action="store_true", help="also ask every paraphrase")
     run.add_argument("--limit", type=int, help="only the first N questions")
     run.add_argument(
         "--engine",
         default="nlq.engine:Engine",
         help="module:Class with open(catalogue=…, llm=…)",
     )
-    run.add_argument(
-        "--llm", default="embedded", help="embedded, an endpoint's URL, or none"
-    )
+    run.add_argument("--llm", default="embedded", help="embedded, an endpoint's URL, or none")
     run.add_argument(
         "--reveal-locked",
         action="store_true",
@@ -75,9 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     shown = commands.add_parser("report", help="figures of one or more result files")
     shown.add_argument("results", nargs="+", type=Path)
-    shown.add_argument(
-        "--html", type=Path, help="write every failure side by side to this file"
-    )
+    shown.add_argument("--html", type=Path, help="write every failure side by side to this file")
     shown.add_argument("--json", type=Path, help="write the figures to this file")
     shown.set_defaults(command=_report)
     return parser
@@ -94,20 +88,12 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         cases = cases[: options.limit]
     inside = options.out.resolve().is_relative_to(REPOSITORY)
     if options.reveal_locked and inside:
-        raise ValueError(
-            "--reveal-locked: the text of locked authors may not be written into the repository"
-        )
-    factory = engine_factory(
-        options.engine, {"llm": None if options.llm == "none" else options.llm}
-    )
+        raise ValueError("--reveal-locked: the text of locked authors may not be written into the repository")
+    factory = engine_factory(options.engine, {"llm": None if options.llm == "none" else options.llm})
     worlds = [World(directory, cache_directory()) for directory in options.catalogue]
-    broken = set(
-        check_gold([c for c in cases if c.expect == "answer"], worlds, options.as_of)
-    )
+    broken = set(check_gold([c for c in cases if c.expect == "answer"], worlds, options.as_of))
     if broken:
-        console.print(
-            f"{len(broken)} cases left out: their gold does not run on every world"
-        )
+        console.print(f"{len(broken)} cases left out: their gold does not run on every world")
     cases = [case for case in cases if case.id not in broken]
     run = Run(
         worlds,
@@ -131,9 +117,7 @@ def _with_progress(run: Run, cases: Sequence[Case], console: Console) -> None:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(
-        *columns, console=console, disable=not sys.stderr.isatty()
-    ) as progress:
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("asking", total=len(cases))
         for done, _ in enumerate(run.results(cases), start=1):
             progress.update(task, completed=done)
@@ -142,9 +126,7 @@ def _with_progress(run: Run, cases: Sequence[Case], console: Console) -> None:
         progress.update(task, completed=len(cases))
 
 
-def _print(
-    lines: Sequence[dict[str, Any]], console: Console, *, quiet: bool = False
-) -> None:
+def _print(lines: Sequence[dict[str, Any]], console: Console, *, quiet: bool = False) -> None:
     if not lines:
         console.print("no results")
         return
@@ -157,9 +139,7 @@ def _report(options: argparse.Namespace, console: Console) -> int:
     lines = read_results(options.results)
     _print(lines, console)
     if options.json:
-        options.json.write_text(
-            json.dumps(report.as_dict(lines), indent=1), encoding="utf-8"
-        )
+        options.json.write_text(json.dumps(report.as_dict(lines), indent=1), encoding="utf-8")
     return 0
 
 

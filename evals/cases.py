@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from nlq.contracts import Principal, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 Expect = Literal["answer", "clarify", "unanswerable", "refuse"]
 EXPECTED: tuple[Expect, ...] = ("answer", "clarify", "unanswerable", "refuse")
@@ -58,18 +60,12 @@ class Case:
 def contaminated() -> frozenset[str]:
     """Ids of locked cases that were seen by a developer and count in no locked figure."""
     lines = _CONTAMINATED.read_text(encoding="utf-8").splitlines()
-    return frozenset(
-        line.strip() for line in lines if line.strip() and not line.startswith("#")
-    )
+    return frozenset(line.strip() for line in lines if line.strip() and not line.startswith("#"))
 
 
 def open_authors() -> tuple[Path, ...]:
     """Corpus files that may be read for development: all but the locked authors."""
-    return tuple(
-        path
-        for path in sorted(CORPUS.glob("*.jsonl"))
-        if path.stem not in LOCKED_AUTHORS
-    )
+    return tuple(path for path in sorted(CORPUS.glob("*.jsonl")) if path.stem not in LOCKED_AUTHORS)
 
 
 def load_cases(paths: Iterable[str | Path], *, wordings: bool = False) -> list[Case]:
@@ -90,9 +86,7 @@ def load_cases(paths: Iterable[str | Path], *, wordings: bool = False) -> list[C
             if case.case_id in left_out:
                 continue
             if case.case_id in seen:
-                raise CaseError(
-                    f"{path}: the id {case.case_id!r} occurs twice; ids must be unique in a run"
-                )
+                raise CaseError(f"{path}: the id {case.case_id!r} occurs twice; ids must be unique in a run")
             seen.add(case.case_id)
             cases.append(case)
             if wordings:
@@ -107,9 +101,7 @@ def _read(path: Path) -> Iterator[Case]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise CaseError(
-            f"{path}: cannot be read ({error.strerror}); give a .jsonl file of cases"
-        ) from error
+        raise CaseError(f"{path}: cannot be read ({error.strerror}); give a .jsonl file of cases") from error
     for number, line in enumerate(lines, start=1):
         if line.strip():
             yield _case(f"{path}:{number}", line)
@@ -119,16 +111,12 @@ def _case(place: str, line: str) -> Case:
     try:
         raw: dict[str, Any] = json.loads(line)
     except json.JSONDecodeError as error:
-        raise CaseError(
-            f"{place}: not JSON ({error.msg} at column {error.colno})"
-        ) from error
+        raise CaseError(f"{place}: not JSON ({error.msg} at column {error.colno})") from error
     if missing := {"id", "question"} - set(raw):
         raise CaseError(f"{place}: lacks {sorted(missing)}")
     expect = raw.get("expect", "answer")
     if expect not in EXPECTED:
-        raise CaseError(
-            f"{place}: 'expect' is {expect!r}, must be one of {', '.join(EXPECTED)}"
-        )
+        raise CaseError(f"{place}: 'expect' is {expect!r}, must be one of {', '.join(EXPECTED)}")
     gold = raw.get("sql") or []
     gold = [gold] if isinstance(gold, str) else gold
     if expect == "answer" and not gold:
@@ -151,10 +139,7 @@ def _case(place: str, line: str) -> Case:
         expect=expect,
         gold=tuple(gold),
         order_matters=bool(raw.get("order_matters")),
-        history=tuple(
-            Turn(question=t["question"], sql=t.get("sql") or "")
-            for t in raw.get("history") or ()
-        ),
+        history=tuple(Turn(question=t["question"], sql=t.get("sql") or "") for t in raw.get("history") or ()),
         as_of=parse_instant(raw["as_of"]) if raw.get("as_of") else None,
     )
 
@@ -162,21 +147,11 @@ def _case(place: str, line: str) -> Case:
 def parse_instant(text: str) -> datetime:
     """An ISO 8601 instant as aware UTC; one without a zone is taken as UTC."""
     instant = datetime.fromisoformat(text)
-    return (
-        instant.replace(tzinfo=UTC)
-        if instant.tzinfo is None
-        else instant.astimezone(UTC)
-    )
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
 def bind_clock(sql: str, as_of: datetime) -> str:
     """Put the clock into gold SQL: `{as_of}` becomes a TIMESTAMP literal, `{as_of_date}` its UTC date."""
     instant = as_of.astimezone(UTC)
-    moment = (
-        instant.strftime("%Y-%m-%d %H:%M:%S.%f")
-        if instant.microsecond
-        else instant.strftime("%Y-%m-%d %H:%M:%S")
-    )
-    return sql.replace("{as_of}", f"TIMESTAMP '{moment}'").replace(
-        "{as_of_date}", f"DATE '{instant:%Y-%m-%d}'"
-    )
+    moment = instant.strftime("%Y-%m-%d %H:%M:%S.%f") if instant.microsecond else instant.strftime("%Y-%m-%d %H:%M:%S")
+    return sql.replace("{as_of}", f"TIMESTAMP '{moment}'").replace("{as_of_date}", f"DATE '{instant:%Y-%m-%d}'")

@@ -9,9 +9,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +23,9 @@ from streaming.catalogue import Catalogue
 from streaming.directory import DirectorySource
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
     from pyspark.sql import SparkSession
 
 DIALECT = "databricks"
@@ -72,9 +73,7 @@ class World:
             GoldError: the statement runs nowhere.
         """
         bound = bind_clock(sql, as_of)
-        key = hashlib.sha256(
-            "\0".join((_VERSION, self.fingerprint, bound, str(ordered))).encode()
-        ).hexdigest()
+        key = hashlib.sha256("\0".join((_VERSION, self.fingerprint, bound, str(ordered))).encode()).hexdigest()
         stored = self._cache / f"{key}.arrow"
         table = _read_cached(stored)
         if table is None:
@@ -114,9 +113,7 @@ class World:
         try:
             return _tagged(self.run_spark(text), "spark")
         except Exception as error:  # noqa: BLE001 - the JVM's errors have no narrower common class
-            raise GoldError(
-                f"{self.name}: gold runs on neither DuckDB nor Spark ({type(error).__name__})"
-            ) from None
+            raise GoldError(f"{self.name}: gold runs on neither DuckDB nor Spark ({type(error).__name__})") from None
 
 
 def parse(sql: str) -> exp.Expr:
@@ -125,9 +122,7 @@ def parse(sql: str) -> exp.Expr:
     Raises:
         sqlglot.errors.ParseError: the text is not one statement of this dialect.
     """
-    return sqlglot.parse_one(
-        re.sub(r"(?i)\bwindow\s*\(", "tumbling_window(", sql), read=DIALECT
-    )
+    return sqlglot.parse_one(re.sub(r"(?i)\bwindow\s*\(", "tumbling_window(", sql), read=DIALECT)
 
 
 def to_duckdb(sql: str) -> str:
@@ -148,16 +143,10 @@ def _tumbling_window(node: exp.Expr) -> exp.Expr:
     if not (isinstance(call, exp.Anonymous) and call.name.lower() == "tumbling_window"):
         return node
     if len(call.expressions) != 2:
-        raise sqlglot.errors.UnsupportedError(
-            "a sliding or shifted window() has no equal in DuckDB"
-        )
+        raise sqlglot.errors.UnsupportedError("a sliding or shifted window() has no equal in DuckDB")
     column, width = call.expressions
     bucket = f"time_bucket(INTERVAL '{width.name}', {column.sql(dialect='duckdb')}, TIMESTAMP '1970-01-01 00:00:00')"
-    text = (
-        bucket
-        if part.name.lower() == "start"
-        else f"{bucket} + INTERVAL '{width.name}'"
-    )
+    text = bucket if part.name.lower() == "start" else f"{bucket} + INTERVAL '{width.name}'"
     return sqlglot.parse_one(text, read="duckdb")
 
 
@@ -170,9 +159,7 @@ def _spark_only(node: exp.Expr) -> exp.Expr:
             case "unix_millis":
                 return exp.Anonymous(this="epoch_ms", expressions=node.expressions)
             case "tumbling_window":
-                raise sqlglot.errors.UnsupportedError(
-                    "a whole window() struct has no equal in DuckDB"
-                )
+                raise sqlglot.errors.UnsupportedError("a whole window() struct has no equal in DuckDB")
     return node
 
 
@@ -204,9 +191,7 @@ def _inlined(key: exp.Expr, tree: exp.Select) -> exp.Expr:
 
 def _split(table: pa.Table, *, ordered: bool) -> Gold:
     keys = [name for name in table.column_names if name.startswith(_ORDER_KEY)]
-    shown = table.select(
-        [i for i, name in enumerate(table.column_names) if name not in keys]
-    )
+    shown = table.select([i for i, name in enumerate(table.column_names) if name not in keys])
     ran_on = (table.schema.metadata or {}).get(b"ran_on", b"").decode()
     if not (ordered and keys):
         return Gold(table=shown, tie_groups=None, ran_on=ran_on)
@@ -221,33 +206,21 @@ def _load(directory: Path, catalogue: Catalogue) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'; SET threads = 1")
     for view in catalogue.views.values():
-        columns = ", ".join(
-            f'CAST("{c.name}" AS {_duck_type(c.type)}) AS "{c.name}"'
-            for c in view.columns.values()
-        )
+        columns = ", ".join(f'CAST("{c.name}" AS {_duck_type(c.type)}) AS "{c.name}"' for c in view.columns.values())
         stem = directory / view.name
         if stem.with_suffix(".parquet").exists():
-            source = (
-                f"SELECT {columns} FROM read_parquet('{stem.with_suffix('.parquet')}')"
-            )
+            source = f"SELECT {columns} FROM read_parquet('{stem.with_suffix('.parquet')}')"
         elif stem.with_suffix(".csv").exists():
             source = f"SELECT {columns} FROM read_csv('{stem.with_suffix('.csv')}', header = true)"
         else:
-            empty = ", ".join(
-                f'CAST(NULL AS {_duck_type(c.type)}) AS "{c.name}"'
-                for c in view.columns.values()
-            )
+            empty = ", ".join(f'CAST(NULL AS {_duck_type(c.type)}) AS "{c.name}"' for c in view.columns.values())
             source = f"SELECT {empty} WHERE false"
         connection.execute(f'CREATE TABLE "{view.name}" AS {source}')
     return connection
 
 
 def _duck_type(spark_type: str) -> str:
-    return (
-        exp.DataType.build(spark_type, dialect="spark")
-        .sql(dialect="duckdb")
-        .replace("TIMESTAMPTZ", "TIMESTAMP")
-    )
+    return exp.DataType.build(spark_type, dialect="spark").sql(dialect="duckdb").replace("TIMESTAMPTZ", "TIMESTAMP")
 
 
 def _fingerprint(directory: Path) -> str:
@@ -297,8 +270,6 @@ def _spark_session() -> SparkSession:
     )
 
 
-def all_readings(
-    world: World, gold: Sequence[str], as_of: datetime, *, ordered: bool
-) -> list[Gold]:
+def all_readings(world: World, gold: Sequence[str], as_of: datetime, *, ordered: bool) -> list[Gold]:
     """Every accepted reading's rows."""
     return [world.gold(sql, as_of, ordered=ordered) for sql in gold]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from evals import statistics
 from evals.statistics import Rate, RiskPoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.console import Console
 
 Line = dict[str, Any]
 
@@ -48,10 +51,7 @@ def figures(lines: Sequence[Line]) -> Figures:
     answered = [x for x in lines if x["answered"]]
     right = [x for x in answered if x["expect"] == "answer" and x["right"]]
     silent = len(answered) - len(right)
-    outcome = {
-        e: _rate([x for x in other if x["expect"] == e], _right)
-        for e in ("clarify", "unanswerable", "refuse")
-    }
+    outcome = {e: _rate([x for x in other if x["expect"] == e], _right) for e in ("clarify", "unanswerable", "refuse")}
     return Figures(
         n=len(lines),
         right_of_answered=Rate(len(right), len(answered)),
@@ -59,12 +59,8 @@ def figures(lines: Sequence[Line]) -> Figures:
         right_of_answerable=_rate(answerable, _right),
         strict_of_answerable=_rate(answerable, lambda x: x["right_strict"]),
         silently_wrong=Rate(silent, len(lines)),
-        needless_abstention=_rate(
-            answerable, lambda x: not x["answered"] and x["status"] != "CLARIFY"
-        ),
-        wrong_clarification=_rate(
-            answerable, lambda x: not x["answered"] and x["status"] == "CLARIFY"
-        ),
+        needless_abstention=_rate(answerable, lambda x: not x["answered"] and x["status"] != "CLARIFY"),
+        wrong_clarification=_rate(answerable, lambda x: not x["answered"] and x["status"] == "CLARIFY"),
         outcome=outcome | {"not answerable": _rate(other, _right)},
         vacuous=sum(bool(x.get("vacuous")) for x in answerable),
     )
@@ -93,20 +89,12 @@ def selective(lines: Sequence[Line]) -> Selective:
     """Calibration and the risk–coverage curve from answers and held-back drafts that carry a confidence."""
     answers = [x for x in lines if x["answered"] and x.get("confidence") is not None]
     drafts = [
-        x
-        for x in lines
-        if not x["answered"]
-        and x.get("draft_right") is not None
-        and x.get("confidence") is not None
+        x for x in lines if not x["answered"] and x.get("draft_right") is not None and x.get("confidence") is not None
     ]
-    ranked = [
-        (x["confidence"], bool(x["right"]) and x["expect"] == "answer") for x in answers
-    ]
+    ranked = [(x["confidence"], bool(x["right"]) and x["expect"] == "answer") for x in answers]
     ranked += [(x["confidence"], bool(x["draft_right"])) for x in drafts]
     total = sum(x["expect"] == "answer" for x in lines) or 1
-    curve = statistics.risk_coverage(
-        [c for c, _ in ranked], [r for _, r in ranked], total=total
-    )
+    curve = statistics.risk_coverage([c for c, _ in ranked], [r for _, r in ranked], total=total)
     return Selective(
         calibration_error=statistics.calibration_error(
             [x["confidence"] for x in answers],
@@ -137,11 +125,7 @@ def as_dict(lines: Sequence[Line]) -> dict[str, Any]:
             "interval": rate.interval,
         }
 
-    rates = {
-        name: plain(value)
-        for name, value in vars(shown).items()
-        if isinstance(value, Rate)
-    }
+    rates = {name: plain(value) for name, value in vars(shown).items() if isinstance(value, Rate)}
     return {
         "n": shown.n,
         **rates,
@@ -191,13 +175,9 @@ def show(lines: Sequence[Line], console: Console, *, title: str = "") -> None:
         " / ".join(f"{v:.3f}" for v in plain["reliability"].values()),
     )
     table.add_row("calibration error of answers", f"{plain['calibration_error']:.3f}")
-    table.add_row(
-        "area under risk–coverage", f"{plain['area_under_risk_coverage']:.3f}"
-    )
+    table.add_row("area under risk–coverage", f"{plain['area_under_risk_coverage']:.3f}")
     latency = plain["latency_s"]
-    table.add_row(
-        "latency p50 / p95", f"{latency['p50']:.2f} s / {latency['p95']:.2f} s"
-    )
+    table.add_row("latency p50 / p95", f"{latency['p50']:.2f} s / {latency['p95']:.2f} s")
     if shown.vacuous:
         table.add_row("gold empty on every world", str(shown.vacuous))
     console.print(table)
@@ -247,9 +227,7 @@ def _by(lines: Sequence[Line], key: str, values: Sequence[str]) -> Table:
 
 
 def _curve(points: Sequence[RiskPoint]) -> Table:
-    table = Table(
-        title="risk–coverage (answers and held-back drafts, of the answerable)"
-    )
+    table = Table(title="risk–coverage (answers and held-back drafts, of the answerable)")
     for name in ("threshold", "coverage", "wrong of these"):
         table.add_column(name, justify="right")
     for step in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0):

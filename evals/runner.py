@@ -80,9 +80,7 @@ def engine_factory(path: str, options: Mapping[str, Any]) -> EngineFactory:
         target = getattr(importlib.import_module(module), name or "Engine")
         opener: Callable[..., Asked] = target.open
     except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"--engine {path!r}: {error}; give module:Class, such as nlq.engine:Engine"
-        ) from error
+        raise ValueError(f"--engine {path!r}: {error}; give module:Class, such as nlq.engine:Engine") from error
     return lambda directory: opener(catalogue=directory, **options)
 
 
@@ -106,11 +104,7 @@ class Run:
 
     def results(self, cases: Sequence[Case]) -> Iterator[dict[str, Any]]:
         """Score the cases that the result file does not hold yet, appending each at once."""
-        done = (
-            {line["id"] for line in read_results([self.out])}
-            if self.out.exists()
-            else set()
-        )
+        done = {line["id"] for line in read_results([self.out])} if self.out.exists() else set()
         todo = [case for case in cases if case.id not in done]
         if not todo:
             return
@@ -131,10 +125,7 @@ class Run:
 
     def _line(self, case: Case, engines: Sequence[Asked]) -> dict[str, Any]:
         answers = [self._ask(case, engine) for engine in engines]
-        scores = [
-            self._score(case, answer, world)
-            for (answer, _), world in zip(answers, self.worlds, strict=True)
-        ]
+        scores = [self._score(case, answer, world) for (answer, _), world in zip(answers, self.worlds, strict=True)]
         first, _ = answers[0]
         line = {
             "id": case.id,
@@ -152,9 +143,7 @@ class Run:
             "expect": case.expect,
             "confidence": first.confidence,
             "origin": first.origin,
-            "timings": {
-                stage: round(seconds, 4) for stage, seconds in first.timings.items()
-            },
+            "timings": {stage: round(seconds, 4) for stage, seconds in first.timings.items()},
             "seconds_all": [round(seconds, 4) for _, seconds in answers],
             "statuses": [str(answer.status) for answer, _ in answers],
         }
@@ -181,8 +170,7 @@ class Run:
                 status=Status.FAILED,
                 question=case.question,
                 query_id="",
-                reason=f"crashed: {type(error).__name__}"
-                + ("" if case.locked else f": {error}"),
+                reason=f"crashed: {type(error).__name__}" + ("" if case.locked else f": {error}"),
             )
         return answer, time.monotonic() - started
 
@@ -224,10 +212,7 @@ def score(case: Case, answer: Answer, world: World, as_of: datetime) -> Score:
             vacuous=vacuous,
         )
     table = answer.table if answer.table is not None else pa.table({})
-    seen = [
-        compare(g.table, table, tie_groups=g.tie_groups if case.order_matters else None)
-        for g in golds
-    ]
+    seen = [compare(g.table, table, tie_groups=g.tie_groups if case.order_matters else None) for g in golds]
     readings = tuple(i for i, c in enumerate(seen) if c.superset)
     if readings:
         strict = any(seen[i].strict for i in readings)
@@ -244,8 +229,7 @@ def score(case: Case, answer: Answer, world: World, as_of: datetime) -> Score:
         strict=False,
         failure=seen[0].failure,
         vacuous=vacuous,
-        detail=_difference(seen[0], golds[0].table, table)
-        | {"sql_class": sql_class(case.gold[0], answer.sql)},
+        detail=_difference(seen[0], golds[0].table, table) | {"sql_class": sql_class(case.gold[0], answer.sql)},
     )
 
 
@@ -261,13 +245,9 @@ def _draft_right(draft: str | None, golds: Sequence[Any], world: World) -> bool 
 
 def verdict(case: Case, scores: Sequence[Score]) -> dict[str, Any]:
     """Join the worlds: right only if right on all, and by the same reading."""
-    same_reading = case.expect != "answer" or bool(
-        set.intersection(*(set(s.readings) for s in scores))
-    )
+    same_reading = case.expect != "answer" or bool(set.intersection(*(set(s.readings) for s in scores)))
     answered = any(s.status == Status.ANSWERED for s in scores)
-    failures = [s.failure for s in scores if s.failure] or (
-        [] if same_reading else ["READINGS_DIFFER_BY_WORLD"]
-    )
+    failures = [s.failure for s in scores if s.failure] or ([] if same_reading else ["READINGS_DIFFER_BY_WORLD"])
     drafts = [s.draft_right for s in scores]
     return {
         "right": all(s.superset for s in scores) and same_reading,
@@ -279,9 +259,7 @@ def verdict(case: Case, scores: Sequence[Score]) -> dict[str, Any]:
     }
 
 
-def _difference(
-    comparison: Comparison, gold: pa.Table, got: pa.Table
-) -> dict[str, Any]:
+def _difference(comparison: Comparison, gold: pa.Table, got: pa.Table) -> dict[str, Any]:
     return {
         "gold_columns": gold.column_names,
         "gold_rows": gold.num_rows,
@@ -298,24 +276,16 @@ def sql_class(gold: str, got: str | None) -> str | None:
         return None
     try:
         right, wrong = (
-            parse(
-                gold.replace("{as_of}", "now()").replace(
-                    "{as_of_date}", "current_date()"
-                )
-            ),
+            parse(gold.replace("{as_of}", "now()").replace("{as_of_date}", "current_date()")),
             parse(got),
         )
     except sqlglot_errors.SqlglotError:
         return "UNPARSED"
     if _views(right) != _views(wrong):
         return "WRONG_VIEW"
-    if bool(right.find(exp.Group)) != bool(wrong.find(exp.Group)) or _aggregates(
-        right
-    ) != _aggregates(wrong):
+    if bool(right.find(exp.Group)) != bool(wrong.find(exp.Group)) or _aggregates(right) != _aggregates(wrong):
         return "WRONG_GRAIN"
-    if bool(right.find(exp.Where)) != bool(wrong.find(exp.Where)) or _filtered(
-        right
-    ) != _filtered(wrong):
+    if bool(right.find(exp.Where)) != bool(wrong.find(exp.Where)) or _filtered(right) != _filtered(wrong):
         return "WRONG_FILTER"
     return "OTHER"
 
@@ -330,11 +300,7 @@ def _aggregates(tree: exp.Expr) -> set[str]:
 
 
 def _filtered(tree: exp.Expr) -> set[str]:
-    return {
-        column.name
-        for where in tree.find_all(exp.Where)
-        for column in where.find_all(exp.Column)
-    }
+    return {column.name for where in tree.find_all(exp.Where) for column in where.find_all(exp.Column)}
 
 
 def _text(case: Case, answer: Answer, scores: Sequence[Score]) -> dict[str, Any]:
@@ -379,9 +345,7 @@ def read_results(paths: Iterable[Path]) -> list[dict[str, Any]]:
     return lines
 
 
-def check_gold(
-    cases: Sequence[Case], worlds: Sequence[World], as_of: datetime | None
-) -> list[str]:
+def check_gold(cases: Sequence[Case], worlds: Sequence[World], as_of: datetime | None) -> list[str]:
     """Ids of cases whose gold cannot be run; they are left out of a run and counted."""
     broken = []
     for case in cases:

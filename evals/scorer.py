@@ -14,10 +14,12 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 RELATIVE_TOLERANCE = 1e-6
 ABSOLUTE_TOLERANCE = 1e-9
@@ -43,9 +45,7 @@ class Comparison:
     """A few rows of the answer that the gold lacks, in the answer's columns."""
 
 
-def compare(
-    gold: pa.Table, got: pa.Table, *, tie_groups: Sequence[int] | None = None
-) -> Comparison:
+def compare(gold: pa.Table, got: pa.Table, *, tie_groups: Sequence[int] | None = None) -> Comparison:
     """Compare an answer's table with the gold's.
 
     Args:
@@ -59,9 +59,7 @@ def compare(
     ordered = False
     for assignment in _assignments(gold_columns, got_columns):
         ordered = True
-        if tie_groups is None or _in_order(
-            gold_columns, [got_columns[i] for i in assignment], tie_groups
-        ):
+        if tie_groups is None or _in_order(gold_columns, [got_columns[i] for i in assignment], tie_groups):
             return Comparison(
                 strict=len(got_columns) == len(gold_columns),
                 superset=True,
@@ -80,10 +78,7 @@ class _Column:
 
 
 def _columns(table: pa.Table) -> list[_Column]:
-    return [
-        _Column([cell_key(v) for v in values], values)
-        for values in (c.to_pylist() for c in table.columns)
-    ]
+    return [_Column([cell_key(v) for v in values], values) for values in (c.to_pylist() for c in table.columns)]
 
 
 def cell_key(value: Any) -> Hashable:
@@ -114,9 +109,7 @@ def cell_key(value: Any) -> Hashable:
             return ("text", str(value))
 
 
-def _clustered(
-    first: list[_Column], second: list[_Column]
-) -> tuple[list[list[Hashable]], list[list[Hashable]]]:
+def _clustered(first: list[_Column], second: list[_Column]) -> tuple[list[list[Hashable]], list[list[Hashable]]]:
     """Replace each number by the number of its cluster: neighbours within the tolerance, over both tables, are one.
 
     Rounding would part two values at the edge of a bucket; chaining neighbours cannot.
@@ -169,9 +162,7 @@ def _assignments(gold: list[_Column], got: list[_Column]) -> Iterator[list[int]]
         return
     wanted, offered = _clustered(gold, got)
     bags = [Counter(column) for column in offered]
-    candidates = [
-        [i for i, bag in enumerate(bags) if bag == Counter(column)] for column in wanted
-    ]
+    candidates = [[i for i, bag in enumerate(bags) if bag == Counter(column)] for column in wanted]
     # Columns with few candidates first, so that wrong branches end early.
     sequence = sorted(range(len(wanted)), key=lambda c: len(candidates[c]))
     tried = 0
@@ -195,9 +186,7 @@ def _assignments(gold: list[_Column], got: list[_Column]) -> Iterator[list[int]]
     yield from extend(0, {})
 
 
-def _in_order(
-    gold: list[_Column], got: list[_Column], tie_groups: Sequence[int]
-) -> bool:
+def _in_order(gold: list[_Column], got: list[_Column], tie_groups: Sequence[int]) -> bool:
     wanted, offered = _clustered(gold, got)
     wanted_rows = list(zip(*wanted, strict=True))
     offered_rows = list(zip(*offered, strict=True))
@@ -211,9 +200,7 @@ def _in_order(
     return True
 
 
-def _different(
-    gold: list[_Column], got: list[_Column], gold_rows: int, got_rows: int
-) -> Comparison:
+def _different(gold: list[_Column], got: list[_Column], gold_rows: int, got_rows: int) -> Comparison:
     wanted, offered = _clustered(gold, got)
     pairing = _best_pairing(wanted, offered)
     left = _bag([wanted[g] for g, _ in pairing], gold_rows)
@@ -228,9 +215,7 @@ def _different(
         n_missing=(left - right).total(),
         n_extra=(right - left).total(),
     )
-    return Comparison(
-        strict=False, superset=False, failure=failure, missing=missing, extra=extra
-    )
+    return Comparison(strict=False, superset=False, failure=failure, missing=missing, extra=extra)
 
 
 def _failure(
@@ -245,10 +230,7 @@ def _failure(
     if got_rows == 0:
         return "EMPTY_RESULT"
     if gold_rows == got_rows == 1 and len(gold) == len(got) == 1:
-        kinds = {
-            key[0] if isinstance(key, tuple) else None
-            for key in (gold[0].keys[0], got[0].keys[0])
-        }
+        kinds = {key[0] if isinstance(key, tuple) else None for key in (gold[0].keys[0], got[0].keys[0])}
         return "SINGLE_CELL_DIFFERENCE" if len(kinds) == 1 else "TYPE_DIFFERENCE"
     if len(got) < len(gold):
         return "MISSING_COLUMNS"
@@ -256,24 +238,14 @@ def _failure(
         return "MISSING_ROWS"
     if n_extra and not n_missing:
         return "EXTRA_ROWS"
-    return (
-        "DIFFERENT_VALUES"
-        if gold_rows == got_rows
-        else ("MISSING_ROWS" if got_rows < gold_rows else "EXTRA_ROWS")
-    )
+    return "DIFFERENT_VALUES" if gold_rows == got_rows else ("MISSING_ROWS" if got_rows < gold_rows else "EXTRA_ROWS")
 
 
-def _best_pairing(
-    wanted: list[list[Hashable]], offered: list[list[Hashable]]
-) -> list[tuple[int, int]]:
+def _best_pairing(wanted: list[list[Hashable]], offered: list[list[Hashable]]) -> list[tuple[int, int]]:
     """Gold columns with the answer columns that share most cells with them, greedily; for showing differences only."""
     bags = [Counter(column) for column in offered]
     scored = sorted(
-        (
-            (-(Counter(column) & bag).total(), g, o)
-            for g, column in enumerate(wanted)
-            for o, bag in enumerate(bags)
-        ),
+        ((-(Counter(column) & bag).total(), g, o) for g, column in enumerate(wanted) for o, bag in enumerate(bags)),
     )
     pairing: dict[int, int] = {}
     for shared, g, o in scored:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Z95 = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
@@ -61,9 +64,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return min(1.0, 2 * tail)
 
 
-def paired_difference(
-    first: Sequence[bool], second: Sequence[bool], *, rounds: int = 10_000
-) -> tuple[float, float]:
+def paired_difference(first: Sequence[bool], second: Sequence[bool], *, rounds: int = 10_000) -> tuple[float, float]:
     """95 % bootstrap interval of the difference of two shares over the same cases; seeded, so it repeats.
 
     Raises:
@@ -72,16 +73,12 @@ def paired_difference(
     if len(first) != len(second) or not first:
         raise ValueError(f"paired results needed, got {len(first)} and {len(second)}")
     difference = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
-    drawn = np.random.default_rng(20261123).integers(
-        0, len(difference), size=(rounds, len(difference))
-    )
+    drawn = np.random.default_rng(20261123).integers(0, len(difference), size=(rounds, len(difference)))
     low, high = np.quantile(difference[drawn].mean(axis=1), [0.025, 0.975])
     return (float(low), float(high))
 
 
-def calibration_error(
-    confidence: Sequence[float], right: Sequence[bool], *, bins: int = 10
-) -> float:
+def calibration_error(confidence: Sequence[float], right: Sequence[bool], *, bins: int = 10) -> float:
     """Expected calibration error: mean gap between confidence and share right, over equal-width bins, by weight."""
     if not confidence:
         return math.nan
@@ -105,9 +102,7 @@ class RiskPoint:
     """Share wrong of those answered."""
 
 
-def risk_coverage(
-    confidence: Sequence[float], right: Sequence[bool], *, total: int | None = None
-) -> list[RiskPoint]:
+def risk_coverage(confidence: Sequence[float], right: Sequence[bool], *, total: int | None = None) -> list[RiskPoint]:
     """Risk against coverage, from the most confident answer down; equal confidences come as one point.
 
     Args:
@@ -137,15 +132,11 @@ def area_under_risk_coverage(points: Sequence[RiskPoint]) -> float:
     return area / reached
 
 
-def reliability_score(
-    *, right: int, wrong: int, abstained_rightly: int, total: int, penalty: float
-) -> float:
+def reliability_score(*, right: int, wrong: int, abstained_rightly: int, total: int, penalty: float) -> float:
     """TrustSQL's score: +1 for a right answer or a right refusal to answer, −penalty for a wrong answer; mean."""
     return (right + abstained_rightly - penalty * wrong) / total if total else math.nan
 
 
 def quantile(values: Sequence[float], q: float) -> float:
     """The q-quantile, NaN when there is nothing."""
-    return (
-        float(np.quantile(np.asarray(values, dtype=float), q)) if values else math.nan
-    )
+    return float(np.quantile(np.asarray(values, dtype=float), q)) if values else math.nan

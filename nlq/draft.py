@@ -23,10 +23,10 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_openai import ChatOpenAI
 
 from nlq.grammar import select_grammar
-from streaming.catalogue import Catalogue
 
 if TYPE_CHECKING:
     from retrieval.documents import Document
+    from streaming.catalogue import Catalogue
 
 MAX_QUESTION = 2_000
 """Characters of a question that reach the model."""

@@ -5,10 +5,13 @@ It rules out prose, write verbs and invented names. It does not make a statement
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from streaming.catalogue import Catalogue
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streaming.catalogue import Catalogue
 
 FUNCTIONS = (
     "count", "sum", "avg", "min", "max", "median", "stddev", "corr", "percentile", "min_by", "max_by", "abs", "round",

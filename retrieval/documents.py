@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from streaming.catalogue import Catalogue, View
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from streaming.catalogue import Catalogue, View
 
 Kind = Literal["view", "column", "codes", "glossary", "join", "example"]
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from retrieval.documents import Document, catalogue_documents
 from retrieval.embed import Embedder, LocalEmbedder
 from retrieval.keyword import KeywordIndex, words
 from retrieval.store import VectorStore
-from streaming.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from streaming.catalogue import Catalogue
 
 __all__ = ["Document", "Retriever"]
 
@@ -63,11 +67,11 @@ class Retriever:
         directory: Path | None = None,
     ) -> Retriever:
         """A retriever with the embedding model of the local cache, or by keywords alone when it is missing."""
-        from retrieval.models import ModelError, embedding_model_dir
+        from retrieval.models import ModelFileError, embedding_model_dir
 
         try:
             embedder: Embedder | None = LocalEmbedder(embedding_model_dir())
-        except ModelError:
+        except ModelFileError:
             embedder = None
         return cls(catalogue, embedder, examples=examples, directory=directory)
 

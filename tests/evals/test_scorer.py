@@ -16,13 +16,7 @@ def table(*columns: list[object]) -> pa.Table:
 
 def outcome(result: Comparison) -> str:
     """One word for a comparison."""
-    return (
-        "strict"
-        if result.strict
-        else "superset"
-        if result.superset
-        else str(result.failure)
-    )
+    return "strict" if result.strict else "superset" if result.superset else str(result.failure)
 
 
 CASES = [
@@ -62,12 +56,8 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("gold", "got", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
-)
-def test_compare(
-    gold: list[list[object]], got: list[list[object]], expected: str
-) -> None:
+@pytest.mark.parametrize(("gold", "got", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_compare(gold: list[list[object]], got: list[list[object]], expected: str) -> None:
     """Each line of the table above."""
     assert outcome(compare(table(*gold), table(*got))) == expected
 
@@ -94,9 +84,7 @@ def test_order_is_free_when_not_asked() -> None:
 
 def test_difference_shows_rows_of_both_sides() -> None:
     """The report needs to see what is missing and what is there instead."""
-    result = compare(
-        table(["a", "b", "c"], [1, 2, 3]), table(["a", "b", "x"], [1, 2, 9])
-    )
+    result = compare(table(["a", "b", "c"], [1, 2, 3]), table(["a", "b", "x"], [1, 2, 9]))
     assert result.missing == (("c", 3),)
     assert result.extra == (("x", 9),)
 
