@@ -19,6 +19,10 @@ class GuardLimits:
     """Depth of the syntax tree."""
     max_scans: int = 12
     """View reads, multiplied through CTEs that are read more than once."""
+    max_queries_deep: int = 12
+    """Queries inside queries."""
+    max_generators: int = 3
+    """Calls of explode."""
     max_joins: int = 8
     """Joins of one SELECT."""
     max_group_keys: int = 12
