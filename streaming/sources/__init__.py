@@ -1,0 +1,1 @@
+"""Producers of messages: the simulator, replays of recordings, a live public feed. Each is a producer like any other."""

@@ -1,0 +1,136 @@
+"""The command line of the feeds."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from datetime import UTC, date, datetime, timedelta
+from threading import Event
+from typing import TYPE_CHECKING
+
+from streaming.connection import KafkaConnection
+from streaming.messages import ORDERS, Message
+from streaming.sources.producer import DeliveryFailed, KafkaSink, ProducerStopped
+from streaming.sources.pump import Pace, pump
+from streaming.sources.reference import reference_messages
+from streaming.sources.sessions import Calendar, from_us, to_us
+from streaming.sources.simulator import Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+HISTORY_MESSAGES_PER_DAY = 2_500
+SESSION_S = 6.5 * 3600
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one feed until it ends or is interrupted. Exit code 0: all sent; 2: wrong usage; 3: Kafka refused or left."""
+    options = parser().parse_args(arguments)
+    stop = Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    try:
+        return int(options.run(options, stop))
+    except (ProducerStopped, DeliveryFailed):
+        return 3
+
+
+def parser() -> argparse.ArgumentParser:
+    """All options of all feeds."""
+    top = argparse.ArgumentParser(prog="python -m streaming.sources", description=__doc__)
+    feeds = top.add_subparsers(required=True, metavar="FEED")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--bootstrap", help="host:port of the brokers; else NLQ_KAFKA_* settings")
+    common.add_argument("--speed", type=_speed, default=1.0, help="times real time, or max (default 1)")
+    common.add_argument("--seed", type=int, default=7)
+    common.add_argument("--count", type=int, help="stop after so many events")
+    common.add_argument("--no-reference", action="store_true", help="send no reference rows")
+    simulate = feeds.add_parser("simulate", parents=[common], help="the simulated firm")
+    simulate.add_argument(
+        "--rate", type=float, default=300.0, help="messages a second while venues trade (default 300)"
+    )
+    simulate.add_argument("--start", type=_instant, help="start of event time, ISO; default now")
+    simulate.add_argument("--hours", choices=("always", "real"), default="always", help="whether venues ever rest")
+    simulate.add_argument("--history-days", type=int, default=10,
+                          help="trading days sent beforehand, at a low rate, when the topic is empty (default 10)")  # fmt: skip
+    simulate.set_defaults(run=run_simulate)
+    return top
+
+
+def run_simulate(options: argparse.Namespace, stop: Event) -> int:
+    """The simulated firm: reference rows, past days, then live."""
+    sink = connect(options, "simulator", stop)
+    wall_us = to_us(datetime.now(UTC))
+    start_us = options.start or wall_us
+    days = options.history_days if sink.end_offsets(ORDERS) == 0 else 0
+    simulator = build_simulator(start_us, seed=options.seed, rate=options.rate, hours=options.hours, history_days=days)
+    if not options.no_reference:
+        pump(reference_messages(simulator.firm, simulator.calendar, options.rate, options.seed), sink, stop=stop)
+        sink.flush()
+    time.monotonic()
+    pump(past_days(simulator, start_us), sink, stop=stop)
+    sink.flush()
+    simulator.set_rate(options.rate)
+    pace = Pace(start_us, options.speed, wall_us / 1e6)
+    pump(simulator.run(1 << 62), sink, pace=pace, stop=stop, count=options.count)
+    if options.count is None:
+        for message in simulator.stop():
+            sink.send(message)
+    sink.flush()
+    sink.close()
+    return 0
+
+
+def build_simulator(start_us: int, *, seed: int, rate: float, hours: str, history_days: int) -> Simulator:
+    """A simulator that begins `history_days` trading days before `start_us` (now, usually)."""
+    today = from_us(start_us).date()
+    calendar = Calendar(today - timedelta(days=45), today + timedelta(days=60), today if hours == "always" else None)
+    first = calendar.trading_days_back(today, history_days) if history_days else None
+    begin = to_us(datetime(first.year, first.month, first.day, tzinfo=UTC)) if first else start_us
+    first_id = Simulator.first_id_at(start_us)
+    return Simulator(start_us=begin, seed=seed, rate=rate, calendar=calendar, first_id=first_id, anchor=today)
+
+
+def past_days(simulator: Simulator, until_us: int, per_day: int = HISTORY_MESSAGES_PER_DAY) -> Iterator[Message]:
+    """The days before, at a low rate, then the day so far at three times that."""
+    today: date = from_us(until_us).date()
+    midnight = to_us(datetime(today.year, today.month, today.day, tzinfo=UTC))
+    if simulator.now >= until_us:
+        return
+    simulator.set_rate(per_day / SESSION_S)
+    yield from simulator.run(min(midnight, until_us))
+    simulator.set_rate(3 * per_day / SESSION_S)
+    yield from simulator.run(until_us)
+
+
+def connect(options: argparse.Namespace, producer: str, stop: Event) -> KafkaSink:
+    """The sink that the options or the environment name."""
+    if options.bootstrap:
+        connection: KafkaConnection | None = KafkaConnection(bootstrap_servers=options.bootstrap)
+    else:
+        connection = KafkaConnection.from_environ(os.environ)
+    if connection is None:
+        raise SystemExit("feed: name the brokers with --bootstrap host:port or NLQ_KAFKA_BOOTSTRAP")
+    return KafkaSink(connection, producer, stop=stop, on_state=_say)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"feed: {text}\n")
+    sys.stderr.flush()
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    value = float(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number above 0, or max")
+    return value
+
+
+def _instant(text: str) -> int:
+    moment = datetime.fromisoformat(text)
+    return to_us(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
