@@ -151,8 +151,11 @@ class ModelServer:
         assert process.stdin is not None and process.stdout is not None
         # The token goes through the pipe: arguments and environment can be read by others on the machine. The pipe
         # stays open, and its end tells the server that we are gone.
-        process.stdin.write(self.token.encode() + b"\n")
-        process.stdin.flush()
+        try:
+            process.stdin.write(self.token.encode() + b"\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it ended at once; why, is said below
         late = threading.Timer(timeout_s, process.kill)
         late.start()
         try:

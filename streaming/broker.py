@@ -309,12 +309,14 @@ def _answers(port: int) -> bool:
 
 
 def _command_line(pid: int) -> str:
-    """Command line of a process, or nothing when there is none (a number may have gone to another program)."""
-    done = subprocess.run(
-        ["ps", "-ww", "-o", "stat=,command=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    state, _, command = done.stdout.strip().partition(" ")
-    return "" if state.startswith("Z") else command.strip()
+    """Command line of a process, or nothing when there is none (its number may have gone to another program)."""
+    if Path("/proc/self/cmdline").exists():
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        except OSError:
+            return ""
+    done = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def _plain_environment(environ: Mapping[str, str]) -> dict[str, str]:
