@@ -1,0 +1,1 @@
+"""Service, command line and chat page: how people and programs reach the engine."""

@@ -1,0 +1,135 @@
+"""Runs the service: `python -m app.serve [--catalogue DIR]`; `nlq up` starts it so. Owns the Spark process."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.access import Access, Person, RateLimit
+from app.dev_signin import development_provider
+from app.identity import Identities
+from app.service import build_app
+from app.settings import SettingError, Settings
+from app.world import World
+from nlq.record.redact import RedactingFilter
+from streaming.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fastapi import FastAPI
+
+    from nlq.build import Parts
+
+LOCAL_TOKEN = "local.token"  # noqa: S105 - a file name
+LOCAL_USER = "local"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m app.serve", description=__doc__)
+    parser.add_argument("--catalogue", type=Path, help="serve a catalogue directory instead of the live stream")
+    chosen = parser.parse_args(arguments)
+    try:
+        settings = Settings.from_environ(os.environ)
+    except (SettingError, ValueError) as error:
+        print(f"nlq: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    quiet_logs()
+    import uvicorn
+
+    config = uvicorn.Config(
+        service(settings, chosen.catalogue),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,  # paths and queries of requests are nobody's business
+        server_header=False,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+        timeout_graceful_shutdown=5,
+    )
+    uvicorn.Server(config).run()
+    return 0
+
+
+def service(settings: Settings, directory: Path | None = None) -> FastAPI:
+    """The service over the live stream, or over a catalogue directory."""
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    world = directory_world(settings, directory) if directory is not None else live_world(settings)
+    access = Access(settings.data / "access")
+    app = build_app(world, Identities(access, settings.oidc), RateLimit(settings.questions_per_minute))
+    if settings.oidc is not None and settings.oidc.development:
+        come_back = (f"{settings.public_url}/oauth2callback", f"http://127.0.0.1:{settings.ui_port}/oauth2callback")
+        key = settings.data / "access" / "dev-signin.jwk"
+        app.include_router(development_provider(settings.oidc, world.catalogue, key, come_back))
+        local_token(access, settings.data, world.catalogue)
+    return app
+
+
+def directory_world(settings: Settings, directory: Path) -> World:
+    """A world of files."""
+
+    def open_parts() -> Parts:
+        from nlq.build import parts_for_directory
+
+        return parts_for_directory(directory, llm=settings.llm, record_dir=settings.record_dir)
+
+    return World(Catalogue.load(directory), open_parts, name=directory.name, data=settings.data)
+
+
+def live_world(settings: Settings) -> World:
+    """The world of the stream."""
+    held: list[Any] = []
+
+    def open_parts() -> Parts:
+        from streaming.pipeline import LivePipeline
+
+        from nlq.build import build_parts
+
+        pipeline = LivePipeline.open(settings)
+        held.append(pipeline)
+        return build_parts(
+            pipeline,
+            record_dir=settings.record_dir,
+            llm=settings.llm,
+            llm_token=settings.llm_token,
+            llm_model=settings.llm_model,
+            threshold=settings.threshold,
+            model_threads=settings.llm_threads,
+        )
+
+    def stream_status() -> Mapping[str, Any]:
+        return held[0].status() if held else {}
+
+    return World(Catalogue.load(), open_parts, name="live", data=settings.data, stream_status=stream_status)
+
+
+def local_token(access: Access, data: Path, catalogue: Catalogue) -> Path:
+    """A token for the person at this machine, readable by them alone; only where sign-in is the development one."""
+    path = data / "access" / LOCAL_TOKEN
+    # The development token may take every role; it is gone with NLQ_DEV_SIGNIN=0 or a real provider.
+    access.set_person(Person(user_id=LOCAL_USER, roles=tuple(catalogue.roles)))
+    if not path.exists():
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as stream:
+            stream.write(access.new_token(LOCAL_USER, name="this machine"))
+    return path
+
+
+def quiet_logs(level: int = logging.INFO, filters: Callable[[], logging.Filter] = RedactingFilter) -> None:
+    """Log to standard error with personal data and secrets masked."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(filters())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for noisy in ("py4j", "kafka", "httpx", "httpcore", "chromadb"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
