@@ -103,7 +103,7 @@ SHAPES = (
     "single_block",  # one SELECT over one view: no join, subquery, window or union
 )
 
-_AGGREGATE_CLASSES: tuple[tuple[type[exp.Expression], str], ...] = (
+_AGGREGATE_CLASSES: tuple[tuple[type[exp.Expr], str], ...] = (
     (exp.Sum, "sum"),
     (exp.Avg, "avg"),
     (exp.Min, "min"),
@@ -131,9 +131,7 @@ _LAGS = (
     exp.ArgMin,
 )
 _AS_OF = "2026-11-20 15:30:00"
-_WINDOW_CALL = re.compile(
-    r"window\(([^(),]+),\s*('[^']*')(?:,\s*'[^']*')?\)\.(?:start|end)", re.IGNORECASE
-)
+_WINDOW_CALL = re.compile(r"window\(([^(),]+),\s*('[^']*')(?:,\s*'[^']*')?\)\.(?:start|end)", re.IGNORECASE)
 _BUCKETS = (
     exp.TimestampTrunc,
     exp.DateTrunc,
@@ -163,9 +161,7 @@ class Sketch:
 
 def instantiate(sql: str, as_of: str = _AS_OF) -> str:
     """Fill the placeholders of a gold SQL so that it parses; `as_of` is `YYYY-MM-DD hh:mm:ss`, UTC."""
-    sql = sql.replace("{as_of_date}", f"DATE'{as_of[:10]}'").replace(
-        "{as_of}", f"TIMESTAMP'{as_of}'"
-    )
+    sql = sql.replace("{as_of_date}", f"DATE'{as_of[:10]}'").replace("{as_of}", f"TIMESTAMP'{as_of}'")
     # sqlglot reads `window(` in GROUP BY as a WINDOW clause; the meaning for a sketch is that of date_trunc.
     return _WINDOW_CALL.sub(r"date_trunc('MINUTE', \1)", sql)
 
@@ -197,7 +193,7 @@ class _Reader:
 
     def __init__(
         self,
-        tree: exp.Expression,
+        tree: exp.Expr,
         scopes: list[Scope],
         schema: Mapping[str, Mapping[str, str]],
     ) -> None:
@@ -211,12 +207,7 @@ class _Reader:
             if isinstance(scope.expression, exp.Select):
                 for column in scope.columns:
                     self._column(scope, column)
-        tables = [
-            t.name
-            for s in self.scopes
-            for t in s.sources.values()
-            if isinstance(t, exp.Table)
-        ]
+        tables = [t.name for s in self.scopes for t in s.sources.values() if isinstance(t, exp.Table)]
         views = frozenset(name for name in tables if name in self.schema)
         if not views:
             raise LabelError(f"no view of the catalogue in {self.tree.sql()[:80]!r}")
@@ -225,13 +216,11 @@ class _Reader:
         roles = {key: frozenset(found) for key, found in self.columns.items()}
         main = self._main_view() or min(views)
         shapes = shapes_of(self.tree, self.scopes, self.root, views, roles)
-        return Sketch(
-            main_view=main, views=views, columns=roles, shapes=frozenset(shapes)
-        )
+        return Sketch(main_view=main, views=views, columns=roles, shapes=frozenset(shapes))
 
     def _main_view(self) -> str | None:
         """The first view behind FROM, through derived tables; of a bare SELECT the first subquery's."""
-        node: exp.Expression | None = self.tree
+        node: exp.Expr | None = self.tree
         ctes = {c.alias: c.this for c in self.tree.find_all(exp.CTE)}
         for _ in range(20):
             if node is None:
@@ -249,15 +238,11 @@ class _Reader:
                 node = (
                     origin.this
                     if origin is not None
-                    else next(
-                        (s for s in node.find_all(exp.Select) if s is not node), None
-                    )
+                    else next((s for s in node.find_all(exp.Select) if s is not node), None)
                 )
         return None
 
-    def bases(
-        self, scope: Scope, column: exp.Column, depth: int = 0
-    ) -> Iterator[tuple[tuple[str, str], bool]]:
+    def bases(self, scope: Scope, column: exp.Column, depth: int = 0) -> Iterator[tuple[tuple[str, str], bool]]:
         """Catalogue columns behind a reference, each with whether it passes unchanged."""
         source = scope.sources.get(column.table)
         if isinstance(source, exp.Table):
@@ -265,9 +250,7 @@ class _Reader:
                 yield (source.name, column.name), True
         elif isinstance(source, Scope) and depth < 8:
             inner = source
-            while isinstance(inner.expression, exp.SetOperation) and (
-                branches := _branches(inner)
-            ):
+            while isinstance(inner.expression, exp.SetOperation) and (branches := _branches(inner)):
                 inner = branches[0]
             for projection in getattr(inner.expression, "selects", ()):
                 if projection.alias_or_name != column.name:
@@ -279,19 +262,13 @@ class _Reader:
                         yield base, bare and passed
 
     def _column(self, scope: Scope, column: exp.Column) -> None:
-        roles = set(
-            _roles_here(scope, column, root=scope is self.root or scope.parent is None)
-        )
+        roles = set(_roles_here(scope, column, root=scope is self.root or scope.parent is None))
         for base, passed in self.bases(scope, column):
             if not passed:
                 continue
             kept = set(roles)
             timed = self.schema[base[0]][base[1]].upper() in ("TIMESTAMP", "DATE")
-            if (
-                timed
-                and kept & set(FILTERS)
-                and not kept & {"filter_null", "filter_not_null", "filter_column"}
-            ):
+            if timed and kept & set(FILTERS) and not kept & {"filter_null", "filter_not_null", "filter_column"}:
                 kept = (kept - set(FILTERS)) | {"filter_time"}
             if kept:
                 self.columns.setdefault(base, set()).update(kept)
@@ -299,14 +276,10 @@ class _Reader:
 
 def _branches(scope: Scope) -> list[Scope]:
     """The scopes of a UNION's sides; sqlglot has renamed the attribute over time."""
-    return (
-        getattr(scope, "union_scopes", None)
-        or getattr(scope, "set_operation_scopes", None)
-        or []
-    )
+    return getattr(scope, "union_scopes", None) or getattr(scope, "set_operation_scopes", None) or []
 
 
-def aggregate_of(node: exp.Expression) -> str | None:
+def aggregate_of(node: exp.Expr) -> str | None:
     """Role name of an aggregate call; None when the node is something else."""
     if isinstance(node, exp.Count):
         return "count_distinct" if isinstance(node.this, exp.Distinct) else "count"
@@ -314,9 +287,7 @@ def aggregate_of(node: exp.Expression) -> str | None:
         return "count"
     for kind, name in _AGGREGATE_CLASSES:
         if isinstance(node, kind):
-            is_median = name == "percentile" and any(
-                x.name in ("0.5", "5E-1") for x in node.find_all(exp.Literal)
-            )
+            is_median = name == "percentile" and any(x.name in ("0.5", "5E-1") for x in node.find_all(exp.Literal))
             return "median" if is_median else name
     if isinstance(node, exp.Anonymous) and node.name.lower() in (
         "percentile",
@@ -330,8 +301,8 @@ def aggregate_of(node: exp.Expression) -> str | None:
 def _roles_here(scope: Scope, column: exp.Column, *, root: bool) -> Iterator[str]:
     """Roles that one reference has by its place in its own SELECT."""
     select = scope.expression
-    chain: list[exp.Expression] = []
-    node: exp.Expression = column
+    chain: list[exp.Expr] = []
+    node: exp.Expr = column
     clause = ""
     while node is not select and node.parent is not None:
         clause = node.arg_key or clause
@@ -357,11 +328,7 @@ def _roles_here(scope: Scope, column: exp.Column, *, root: bool) -> Iterator[str
         name = aggregate_of(above_node)
         if name is None:
             continue
-        yield (
-            "condition"
-            if _is_condition(chain, above_node) or isinstance(above_node, exp.CountIf)
-            else name
-        )
+        yield ("condition" if _is_condition(chain, above_node) or isinstance(above_node, exp.CountIf) else name)
         if child.arg_key == "order":
             break
         return
@@ -369,24 +336,20 @@ def _roles_here(scope: Scope, column: exp.Column, *, root: bool) -> Iterator[str
 
 
 def _clause_roles(
-    select: exp.Expression,
+    select: exp.Expr,
     column: exp.Column,
     clause: str,
-    above: list[exp.Expression],
+    above: list[exp.Expr],
     *,
     root: bool,
 ) -> Iterator[str]:
     if clause == "expressions":
-        in_condition = any(
-            isinstance(a, exp.Filter) and a.expression.find(exp.Column) for a in above
-        )
+        in_condition = any(isinstance(a, exp.Filter) and a.expression.find(exp.Column) for a in above)
         if in_condition:
             yield "condition"
             return
         grouped = select.args.get("group")
-        if grouped is not None and any(
-            column in set(g.find_all(exp.Column)) for g in grouped.expressions
-        ):
+        if grouped is not None and any(column in set(g.find_all(exp.Column)) for g in grouped.expressions):
             return
         bare = all(isinstance(a, exp.Alias | exp.Paren) for a in above)
         if bare and root:
@@ -395,10 +358,7 @@ def _clause_roles(
             yield "derive"
     elif clause == "group":
         yield "group"
-        if any(
-            isinstance(a, _BUCKETS) or a.key in ("timestamptrunc", "datetrunc")
-            for a in above
-        ):
+        if any(isinstance(a, _BUCKETS) or a.key in ("timestamptrunc", "datetrunc") for a in above):
             yield "bucket"
     elif clause == "order":
         yield "order"
@@ -408,9 +368,7 @@ def _clause_roles(
         yield from _filter_roles(column, above, join=True)
 
 
-def _filter_roles(
-    column: exp.Column, above: list[exp.Expression], *, join: bool = False
-) -> Iterator[str]:
+def _filter_roles(column: exp.Column, above: list[exp.Expr], *, join: bool = False) -> Iterator[str]:
     """Which kind of predicate a WHERE or ON reference stands in."""
     chain = [column, *above]
     for child, node in zip(chain, above, strict=False):
@@ -418,28 +376,19 @@ def _filter_roles(
             node,
             exp.Predicate | exp.Between | exp.In | exp.Is | exp.Like | exp.RegexpLike,
         ):
-            negated = any(
-                isinstance(a, exp.Not)
-                for a in above[above.index(node) + 1 : above.index(node) + 3]
-            )
+            negated = any(isinstance(a, exp.Not) for a in above[above.index(node) + 1 : above.index(node) + 3])
             if isinstance(node, exp.In) and node.args.get("query") is not None:
                 yield "join"
                 return
-            others = [
-                c for c in node.find_all(exp.Column) if c is not column and c.name != ""
-            ]
+            others = [c for c in node.find_all(exp.Column) if c is not column and c.name != ""]
             if others and isinstance(node, exp.Binary | exp.Between):
-                linked = isinstance(node, exp.EQ) and any(
-                    c.table != column.table for c in others
-                )
+                linked = isinstance(node, exp.EQ) and any(c.table != column.table for c in others)
                 yield from ("join",) if linked else ("filter", "filter_column")
                 return
             yield "filter"
             yield _predicate_kind(node, negated)
             return
-        if isinstance(
-            node, exp.And | exp.Or | exp.Not | exp.Where | exp.Join | exp.Having
-        ):
+        if isinstance(node, exp.And | exp.Or | exp.Not | exp.Where | exp.Join | exp.Having):
             if child is column or isinstance(child, exp.Paren):
                 yield "filter"
                 yield "filter_flag"
@@ -448,7 +397,7 @@ def _filter_roles(
         yield "join"
 
 
-def _predicate_kind(node: exp.Expression, negated: bool) -> str:
+def _predicate_kind(node: exp.Expr, negated: bool) -> str:
     if isinstance(node, exp.Is):
         if isinstance(node.expression, exp.Boolean):
             return "filter_flag"
@@ -462,7 +411,7 @@ def _predicate_kind(node: exp.Expression, negated: bool) -> str:
     return "filter_not" if negated else "filter_value"
 
 
-def _is_condition(chain: list[exp.Expression], aggregate: exp.Expression) -> bool:
+def _is_condition(chain: list[exp.Expr], aggregate: exp.Expr) -> bool:
     """Whether the reference stands in the test of a CASE, IF or comparison inside the aggregate."""
     for child, node in itertools.pairwise(chain):
         if node is aggregate:
