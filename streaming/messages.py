@@ -5,7 +5,7 @@ Absent and null mean the same. Every instant is an integer of epoch microseconds
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, overload
 
 import orjson
 
@@ -30,6 +30,10 @@ class Message(NamedTuple):
     """Event time in epoch microseconds; 0 for reference rows, which are sent at once."""
 
 
+@overload
+def encode(value: None) -> None: ...
+@overload
+def encode(value: dict[str, Any] | bytes) -> bytes: ...
 def encode(value: dict[str, Any] | bytes | None) -> bytes | None:
     """The bytes of a message's value: compact UTF-8 JSON, keys in the order of the document."""
     if value is None or isinstance(value, bytes):

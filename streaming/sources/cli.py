@@ -8,13 +8,17 @@ import signal
 import sys
 import time
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from random import Random
 from threading import Event
 from typing import TYPE_CHECKING
 
 from streaming.connection import KafkaConnection
-from streaming.messages import ORDERS, Message
+from streaming.messages import ORDERS, Message, encode
+from streaming.sources.episodes import plant
 from streaming.sources.producer import DeliveryFailed, KafkaSink, ProducerStopped
 from streaming.sources.pump import Pace, pump
+from streaming.sources.recipes import RECIPES
 from streaming.sources.reference import reference_messages
 from streaming.sources.sessions import Calendar, from_us, to_us
 from streaming.sources.simulator import Simulator
@@ -56,6 +60,11 @@ def parser() -> argparse.ArgumentParser:
     simulate.add_argument("--hours", choices=("always", "real"), default="always", help="whether venues ever rest")
     simulate.add_argument("--history-days", type=int, default=10,
                           help="trading days sent beforehand, at a low rate, when the topic is empty (default 10)")  # fmt: skip
+    simulate.add_argument("--plant", action="append", default=[], metavar="DETECTOR[:STRENGTH][@SECONDS]",
+                          help="an episode of abuse so many seconds after the start (default strength 2, 40 s); repeatable")  # fmt: skip
+    simulate.add_argument("--plant-every", type=float, metavar="SECONDS",
+                          help="an episode of a random kind about that often")  # fmt: skip
+    simulate.add_argument("--labels", type=Path, help="append the ground truth of episodes here, JSON lines")
     simulate.set_defaults(run=run_simulate)
     return top
 
@@ -74,14 +83,56 @@ def run_simulate(options: argparse.Namespace, stop: Event) -> int:
     pump(past_days(simulator, start_us), sink, stop=stop)
     sink.flush()
     simulator.set_rate(options.rate)
+    for wish in options.plant:
+        plant_wish(simulator, wish, start_us)
+    if options.plant_every:
+        plant_now_and_then(simulator, options.plant_every)
     pace = Pace(start_us, options.speed, wall_us / 1e6)
-    pump(simulator.run(1 << 62), sink, pace=pace, stop=stop, count=options.count)
+    pump(live(simulator, options.labels), sink, pace=pace, stop=stop, count=options.count)
     if options.count is None:
         for message in simulator.stop():
             sink.send(message)
     sink.flush()
     sink.close()
     return 0
+
+
+def live(simulator: Simulator, labels: Path | None) -> Iterator[Message]:
+    """Messages without end; labels are written as episodes end."""
+    written = 0
+    while True:
+        yield from simulator.run(simulator.now + 1_000_000)
+        if labels is not None and len(simulator.labels) > written:
+            with labels.open("ab") as file:
+                file.writelines(encode(label.as_dict()) + b"\n" for label in simulator.labels[written:])
+            written = len(simulator.labels)
+
+
+def plant_wish(simulator: Simulator, wish: str, start_us: int) -> None:
+    """Plant what a `--plant` option asks for: DETECTOR[:STRENGTH][@SECONDS].
+
+    Raises:
+        SystemExit: the wish cannot be read; the message says how one is written.
+    """
+    what, _, seconds = wish.partition("@")
+    detector, _, strength = what.partition(":")
+    try:
+        at_us = start_us + int(float(seconds or 40) * 1e6)
+        plant(simulator, detector, at_us, strength=float(strength or 2))
+    except ValueError as error:
+        raise SystemExit(f"feed: --plant {wish}: {error}; write DETECTOR[:STRENGTH][@SECONDS]") from error
+
+
+def plant_now_and_then(simulator: Simulator, seconds: float) -> None:
+    """Plant an episode of a random kind about every so many seconds; the same seed plants the same."""
+    rng = Random(f"{simulator.seed}|plant")
+
+    def again(now: int) -> None:
+        detector = rng.choice(sorted(RECIPES))
+        plant(simulator, detector, now + 40_000_000, strength=rng.choice((1.0, 1.5, 2.0, 3.0)))
+        simulator.after(now, rng.uniform(0.5, 1.5) * seconds, again)
+
+    simulator.after(simulator.now, rng.uniform(0.5, 1.0) * seconds, again)
 
 
 def build_simulator(start_us: int, *, seed: int, rate: float, hours: str, history_days: int) -> Simulator:

@@ -194,7 +194,7 @@ class Exchange:
     def _take_firm(self, now: int, o: Order, best: int) -> bool:
         """Trade with the firm's own orders at a level. False when self-match prevention stopped the order."""
         for resting in list(o.market.resting[-o.side].get(best, ())):
-            if resting.trader.is_market_maker and self.rng.random() < 0.85:
+            if self._pulls(resting, 0.85, 0.0):
                 self.cancel(now, resting)
             elif resting.account.owner == o.account.owner:
                 self.cancel(now, o, "SELF_MATCH")
@@ -222,6 +222,12 @@ class Exchange:
             m.touch[far] = max(1, best + o.side)
             m.size[far] = m.draw_qty(m.inst.typical_qty * 2.5, 0.6)
 
+    def _pulls(self, o: Order, maker: float, person: float) -> bool:
+        """Whether an order is cancelled in time when the market comes to it."""
+        if o.plan is not None:
+            return o.plan == "dodge"
+        return self.rng.random() < (maker if o.trader.is_market_maker else person)
+
     def market_print(self, now: int, m: Market, aggressor: int) -> None:
         """Somebody in the market trades at the touch: against the firm's order there, or among others."""
         side = -aggressor
@@ -229,7 +235,7 @@ class Exchange:
         orders = m.resting[side].get(best)
         if orders and (m.touch[side] != best or self.rng.random() < 0.15):
             o = orders[0]
-            if o.trader.is_market_maker and self.rng.random() < 0.88:
+            if self._pulls(o, 0.88, 0.0):
                 self.cancel(now, o)
             else:
                 qty = min(o.leaves, m.draw_qty(m.inst.typical_qty))
@@ -251,7 +257,7 @@ class Exchange:
                 if side * (tick - reach) < 0:
                     break
                 for o in list(m.resting[side].get(tick, ())):
-                    if self.rng.random() < (0.93 if o.trader.is_market_maker else 0.35):
+                    if self._pulls(o, 0.93, 0.35):
                         self.cancel(now, o)
                     else:
                         qty = o.leaves

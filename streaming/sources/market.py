@@ -33,6 +33,7 @@ class Order:
         "order_type",
         "paid",
         "parent",
+        "plan",
         "price",
         "qty",
         "short",
@@ -55,6 +56,8 @@ class Order:
         self.trader, self.account, self.short, self.parent = trader, account, short, parent
         self.algo = trader.is_algo
         self.working = True
+        self.plan: str | None = None
+        """Of planted episodes: "keep" is never pulled by chance, "dodge" always when the market comes near."""
 
     @property
     def side_name(self) -> str:

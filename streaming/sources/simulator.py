@@ -15,6 +15,7 @@ from itertools import accumulate
 from random import Random
 from typing import TYPE_CHECKING
 
+from streaming.sources.corporate_events import corporate_event_rows
 from streaming.sources.exchange import Exchange
 from streaming.sources.firm import Account, Firm, Instrument, Trader
 from streaming.sources.market import BUY, SELL, Market, Order
@@ -23,6 +24,7 @@ from streaming.sources.sessions import Calendar, Phase, from_us
 
 if TYPE_CHECKING:
     from streaming.messages import Message
+    from streaming.sources.episodes import Episode
 
 ENTRIES_PER_MESSAGE = 0.205
 STEPS_PER_MESSAGE = 0.375
@@ -54,7 +56,11 @@ class Simulator:
         """
         self.now = start_us
         self.rate = rate
+        self.seed = seed
         self.rng = Random(f"{seed}|firm")
+        self.labels: list[Episode] = []
+        """Planted episodes that have ended."""
+        self.n_planted = 0
         anchor = anchor or from_us(start_us).date()
         self.calendar = calendar or Calendar(anchor - timedelta(days=45), anchor + timedelta(days=14))
         self.firm = Firm.load(anchor)
@@ -75,10 +81,13 @@ class Simulator:
         self._prepare_choices()
         for s in self.calendar.sessions():
             for at, phase in s.phases():
-                self._at(max(at, start_us) if at <= start_us else at, self._phase_change(s.venue, phase))
+                self.at(max(at, start_us) if at <= start_us else at, self._phase_change(s.venue, phase))
+        for row in corporate_event_rows(self.firm, Random(0)):
+            if row["price_move_pct"] is not None and row["announce_us"] > start_us:
+                self.at(row["announce_us"], self._news(row["issuer_name"], row["price_move_pct"]))
         self._next_step = start_us
         self._next_entry = start_us
-        self._at(start_us + 60_000_000, self._incident)
+        self.at(start_us + 60_000_000, self._incident)
 
     @staticmethod
     def first_id_at(instant_us: int) -> int:
@@ -126,13 +135,14 @@ class Simulator:
     def _wait(self, per_message: float) -> int:
         return 1 + int(self.rng.expovariate(self.rate * per_message) * 1e6)
 
-    def _at(self, when: int, action: Action) -> None:
+    def at(self, when: int, action: Action) -> None:
+        """Do something at an instant of simulated time."""
         self._n += 1
         heapq.heappush(self._heap, (when, self._n, action))
 
     def after(self, now: int, seconds: float, action: Action) -> None:
         """Do something later in simulated time."""
-        self._at(now + 1 + int(seconds * 1e6), action)
+        self.at(now + 1 + int(seconds * 1e6), action)
 
     # -- venues
 
@@ -197,6 +207,17 @@ class Simulator:
             if (o.market is victim.market) if halt else (o.trader is victim.trader):
                 self.exchange.cancel(now, o, "HALT" if halt else "DISCONNECT")
 
+    def _news(self, issuer: str, move_pct: float) -> Action:
+        """An announcement moves what the market thinks the issuer's shares are worth, for good."""
+
+        def announce(_: int) -> None:
+            for m in self._market_list:
+                if m.inst.issuer == issuer and m.inst.asset_class == "EQUITY":
+                    m.fair *= 1 + move_pct / 100
+                    m.start_price *= 1 + move_pct / 100
+
+        return announce
+
     # -- who trades what
 
     def _prepare_choices(self) -> None:
@@ -218,6 +239,10 @@ class Simulator:
     def _choice_of_markets(self, trader: Trader) -> tuple[list[Market], list[float]]:
         names = [i for i in self.firm.instruments if _trades(trader, i)]
         return [self.markets[i.symbol] for i in names], _cumulative([self.firm.activity[i.symbol] for i in names])
+
+    def universe(self, trader: Trader) -> list[Market]:
+        """The instruments that a trader trades."""
+        return self._universe[trader.trader_id][0]
 
     def _accounts_of(self, n: int, trader: Trader) -> dict[str, list[Account]]:
         accounts = self.firm.accounts
@@ -362,7 +387,7 @@ class Simulator:
             return
         before = self.exchange.n_execs
         self.exchange.take(now, o)
-        if o.working:
+        if o.leaves > 0:
             self._cancel_later(now, o, "person")
         elif self.exchange.n_execs > before and self.rng.random() < 0.006:
             self._bust_later(now, o)
