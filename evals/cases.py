@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nlq.contracts import Principal, Turn
+from nlq.verified_form import with_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 Expect = Literal["answer", "clarify", "unanswerable", "refuse"]
 EXPECTED: tuple[Expect, ...] = ("answer", "clarify", "unanswerable", "refuse")
+
+bind_clock = with_clock
+"""Put the clock into gold SQL: `{as_of}` becomes a TIMESTAMP literal, `{as_of_date}` its UTC date."""
 
 LOCKED_AUTHORS = frozenset({"dsk", "law"})
 """Authors of the test split. A program may score them; their text reaches neither screen nor repository."""
@@ -148,10 +152,3 @@ def parse_instant(text: str) -> datetime:
     """An ISO 8601 instant as aware UTC; one without a zone is taken as UTC."""
     instant = datetime.fromisoformat(text)
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-
-
-def bind_clock(sql: str, as_of: datetime) -> str:
-    """Put the clock into gold SQL: `{as_of}` becomes a TIMESTAMP literal, `{as_of_date}` its UTC date."""
-    instant = as_of.astimezone(UTC)
-    moment = instant.strftime("%Y-%m-%d %H:%M:%S.%f") if instant.microsecond else instant.strftime("%Y-%m-%d %H:%M:%S")
-    return sql.replace("{as_of}", f"TIMESTAMP '{moment}'").replace("{as_of_date}", f"DATE '{instant:%Y-%m-%d}'")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlq.contracts import Principal
+from streaming.cache import default_cache
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -170,11 +171,13 @@ def _retriever(catalogue: Catalogue) -> Callable[[str, str], Sequence[Any]]:
     lock, held = threading.Lock(), []
 
     def retrieve(question: str, role: str) -> Sequence[Any]:
+        from nlq.verified import VerifiedQueries
         from retrieval.retrieve import Retriever
 
         with lock:
             if not held:
-                held.append(Retriever.open(catalogue))
+                examples = VerifiedQueries.open(catalogue).documents()
+                held.append(Retriever.open(catalogue, examples=examples, cache=default_cache()))
         return held[0].retrieve(question, k=8, role=role)
 
     return retrieve

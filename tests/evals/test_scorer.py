@@ -19,6 +19,8 @@ def outcome(result: Comparison) -> str:
     return "strict" if result.strict else "superset" if result.superset else str(result.failure)
 
 
+NAIVE = datetime(2026, 11, 20, 9)  # noqa: DTZ001 - the point of the case
+
 CASES = [
     ("same", [[1, 2]], [[1, 2]], "strict"),
     ("rows in another order", [[1, 2, 3]], [[3, 1, 2]], "strict"),
@@ -46,7 +48,7 @@ CASES = [
     ("NULL is not an empty text", [[None, "a"]], [["", "a"]], "DIFFERENT_VALUES"),
     ("text is not a number", [["5"]], [[5]], "TYPE_DIFFERENCE"),
     ("case of text counts", [["abc"]], [["ABC"]], "SINGLE_CELL_DIFFERENCE"),
-    ("naive instant is UTC", [[datetime(2026, 11, 20, 9)]], [[datetime(2026, 11, 20, 9, tzinfo=UTC)]], "strict"),
+    ("naive instant is UTC", [[NAIVE]], [[NAIVE.replace(tzinfo=UTC)]], "strict"),
     ("date is its midnight", [[date(2026, 11, 20)]], [[datetime(2026, 11, 20, tzinfo=UTC)]], "strict"),
     ("a microsecond apart", [[datetime(2026, 1, 1, 0, 0, 0, 1, UTC)]], [[datetime(2026, 1, 1, tzinfo=UTC)]],
      "SINGLE_CELL_DIFFERENCE"),
