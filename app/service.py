@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ from app.identity import Identities, principal_for
 from app.metrics import Metrics
 from app.world import World, WorldNotReady
 from nlq.contracts import Principal, Turn
-from nlq.record import RecordUnavailable
+from nlq.record import RecordUnavailable, UnknownQuery
 from nlq.record.redact import redact
 from nlq.wire import answer_to, table_to
 
@@ -69,6 +69,12 @@ class Statement(BaseModel):
     """Body of `POST /check`."""
 
     sql: str = Field(max_length=100_000)
+
+
+class Replay(BaseModel):
+    """Body of `POST /audit/replay`."""
+
+    query_id: str = Field(max_length=64)
 
 
 class Feedback(BaseModel):
@@ -216,6 +222,22 @@ def feedback(service: Parts, body: Feedback, asker: Asker) -> dict[str, str]:
     service.world.record_event("FEEDBACK", {"query_id": body.query_id, "verdict": body.verdict, "role": asker.role})
     service.world.keep_feedback(body.query_id, asker.user_id, body.verdict, body.comment)
     return {"state": "noted"}
+
+
+@router.post("/audit/replay")
+def replay(service: Parts, body: Replay, asker: Asker) -> dict[str, Any]:
+    """Run a recorded answer again with the rights of who asked, and say whether the result is the same; no rows."""
+    from nlq.audit import replay as run
+
+    if asker.role != "auditor":
+        raise HTTPException(403, "Only an auditor may replay recorded answers.")
+    if service.world.engine is None:
+        raise WorldNotReady(f"The engine is {service.world.state}. {service.world.detail}")
+    try:
+        done = run(service.world.engine.parts, body.query_id)
+    except UnknownQuery:
+        raise HTTPException(404, f"The record holds no question {body.query_id!r}.") from None
+    return asdict(done) | {"sql": None}
 
 
 def _denied(request: Request, error: Exception) -> JSONResponse:

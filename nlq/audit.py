@@ -52,9 +52,11 @@ def replay(parts: Parts, query_id: str) -> Replay:
     with snapshot:
         if moved := _moved(past.get("versions") or {}, snapshot.versions):
             return Replay(query_id=query_id, same=False, reason=moved, sql=past["sql"])
-        verdict = check(past["sql"], parts.catalogue, user, as_of=snapshot.as_of)
-        if not verdict.allowed:
-            reason = f"The rules of today refuse it ({verdict.rule}); the answer was given under earlier ones."
+        # What ran holds the role's filters already; from the draft they are written anew, and must be the same.
+        verdict = check(past.get("drafted_sql") or past["sql"], parts.catalogue, user, as_of=snapshot.as_of)
+        if not verdict.allowed or verdict.sql != past["sql"]:
+            how = f"refuse it ({verdict.rule})" if not verdict.allowed else "make other SQL of it"
+            reason = f"The rules of today {how}; the answer was given under earlier ones."
             return Replay(query_id=query_id, same=False, reason=reason, sql=past["sql"])
         result = parts.executor.run(verdict, snapshot, user)
     replayed = fingerprint(result.table)

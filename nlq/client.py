@@ -27,33 +27,54 @@ class ServiceError(RuntimeError):
         self.status = status
 
 
-def connect(url: str = "http://127.0.0.1:8642", token: str | None = None, *, timeout: float = 300.0) -> Client:
-    """A client of the service at `url`. `timeout` is in seconds and holds for one question.
+def connect(
+    url: str = "http://127.0.0.1:8600",
+    token: str | None = None,
+    *,
+    role: str | None = None,
+    desk: str | None = None,
+    timeout: float = 300.0,
+) -> Client:
+    """A client of the service at `url`.
+
+    Args:
+        url: address of the service.
+        token: API token (`nlq token new`) or ID token; says who asks.
+        role: one of the person's roles; None is their usual one.
+        desk: their desk, where the sign-in does not say it.
+        timeout: seconds for one question.
 
     Raises:
         ValueError: a token would travel unencrypted to another machine.
     """
-    return Client(url, token, timeout=timeout)
+    return Client(url, token, role=role, desk=desk, timeout=timeout)
 
 
 class Client:
     """Asks a running service. Safe to share between threads."""
 
     def __init__(
-        self, url: str, token: str | None = None, *, timeout: float = 300.0, transport: Any | None = None
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        role: str | None = None,
+        desk: str | None = None,
+        timeout: float = 300.0,
+        http: httpx.Client | None = None,
     ) -> None:
         import httpx
 
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is not an http(s) address such as http://127.0.0.1:8642")
+            raise ValueError(f"{url!r} is not an http(s) address such as http://127.0.0.1:8600")
         if token and parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise ValueError(f"a token may only travel to another machine over https, not to {url!r}")
         self.url = url.rstrip("/")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(
-            base_url=self.url, headers=headers, timeout=httpx.Timeout(timeout, connect=5.0), transport=transport
-        )
+        headers |= {name: value for name, value in (("X-NLQ-Role", role), ("X-NLQ-Desk", desk)) if value}
+        self._http = http or httpx.Client(base_url=self.url, timeout=httpx.Timeout(timeout, connect=5.0))
+        self._http.headers.update(headers)
 
     def ask(
         self,
@@ -105,6 +126,10 @@ class Client:
     def feedback(self, query_id: str, verdict: str, comment: str = "") -> None:
         """Say whether an answer was right; goes on the record."""
         self._call("POST", "/feedback", {"query_id": query_id, "verdict": verdict, "comment": comment})
+
+    def replay(self, query_id: str) -> dict[str, Any]:
+        """Run a recorded answer again and compare; for auditors."""
+        return dict(self._call("POST", "/audit/replay", {"query_id": query_id}))
 
     def close(self) -> None:
         """Close the connections."""
