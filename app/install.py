@@ -43,7 +43,7 @@ def find_faults(
     free_bytes: Callable[[Path], int] | None = None,
     memory_bytes: Callable[[], int | None] | None = None,
 ) -> list[Fault]:
-    """Look at Python, Java, disk and memory.
+    """Look at Java, disk and memory; the Makefile has looked at Python.
 
     Args:
         environment: where the libraries are, or will be installed.
@@ -52,13 +52,6 @@ def find_faults(
         memory_bytes: memory of the machine; None when it cannot be told.
     """
     faults = []
-    if sys.version_info < (3, 11):
-        version = ".".join(str(part) for part in sys.version_info[:3])
-        faults.append(
-            Fault(
-                message=f"Python 3.11 or later is needed and this is {version}. Install one and say PYTHON=python3.11."
-            )
-        )
     try:
         find_java()
     except JavaMissing as error:
@@ -163,17 +156,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if step == "check":
         faults = find_faults(Path(".venv"), cache)
         for fault in faults:
-            print(f"{'Cannot install' if fault.fatal else 'Warning'}: {fault.message}", file=sys.stderr)
+            _say(f"{'Cannot install' if fault.fatal else 'Warning'}: {fault.message}")
         return int(any(fault.fatal for fault in faults))
     try:
         fetch(cache, language_model=_language_model_wanted())
     except (RuntimeError, OSError) as error:
-        print(f"Cannot install: {error}", file=sys.stderr)
+        _say(f"Cannot install: {error}")
         return 1
     except KeyboardInterrupt:
-        print("Stopped. What was fetched is kept; the next start goes on from here.", file=sys.stderr)
+        _say("Stopped. What was fetched is kept; the next start goes on from here.")
         return 130
     return 0
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _language_model_wanted() -> bool:

@@ -148,7 +148,8 @@ class ModelServer:
                     start_new_session=True,
                 )
         process = self._process
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         # The token goes through the pipe: arguments and environment can be read by others on the machine. The pipe
         # stays open, and its end tells the server that we are gone.
         try:
@@ -210,7 +211,7 @@ class ModelServer:
 
     def _open_log(self) -> IO[bytes]:
         if self._log_file is None:
-            return open(os.devnull, "wb")
+            return Path(os.devnull).open("wb")
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         return self._log_file.open("ab")
 
