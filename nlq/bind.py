@@ -1,0 +1,316 @@
+"""Stated things → conditions over one view. What finds no place is kept as a doubt, never dropped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nlq.plan import Part
+from nlq.understand.times import Clock, TimePhrase, predicates
+from nlq.views import CATEGORY_COLUMNS, has, reach
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from nlq.understand.lexicon import Lexicon, Sense
+    from nlq.understand.mentions import Mention, Reading
+    from retrieval.values import Hit, ValueIndex
+    from streaming.catalogue import Catalogue
+
+_CLOCKS = {
+    "thresholds": ("effective_from_ts", None), "restricted_list": ("start_ts", None), "accounts": (None, "opened_date"),
+    "traders": (None, "end_date"), "trading_calendar": (None, "trade_date"), "ingest_status": ("last_event_ts", None),
+}  # fmt: skip
+_UNIT_MS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def quote(value: str) -> str:
+    """An SQL string literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def listed(column: str, values: Iterable[str], negated: bool = False) -> str:
+    """`column = 'A'` or `column IN (…)`, or their opposites."""
+    kept = list(dict.fromkeys(values))
+    if len(kept) == 1:
+        return f"{column} {'<>' if negated else '='} {quote(kept[0])}"
+    return f"{column} {'NOT IN' if negated else 'IN'} ({', '.join(map(quote, kept))})"
+
+
+@dataclass
+class World:
+    """What a binder reads beside the question."""
+
+    catalogue: Catalogue
+    lexicon: Lexicon
+    values: ValueIndex
+    as_of: datetime
+
+
+@dataclass
+class Bound:
+    """Conditions of one view, and the mentions that they come from."""
+
+    view: str
+    where: list[Part] = field(default_factory=list)
+    used: set[int] = field(default_factory=set)
+    doubts: list[str] = field(default_factory=list)
+    clarify: tuple[str, tuple[str, ...]] | None = None
+    times: list[tuple[int, TimePhrase]] = field(default_factory=list)
+    columns: dict[str, list[tuple[int, tuple[str, ...], bool]]] = field(default_factory=dict)
+    """Column → (mention, values, negated)."""
+
+    @property
+    def filtered(self) -> set[str]:
+        """Columns fixed to one value."""
+        return {c for c, found in self.columns.items() if len({v for _, vs, neg in found for v in vs if not neg}) == 1}
+
+
+class Binder:
+    """Binds values, codes, conditions and times of one reading to one view."""
+
+    def __init__(self, world: World, reading: Reading, view: str) -> None:
+        self.world, self.reading, self.view = world, reading, view
+        self.bound = Bound(view)
+
+    def bind(self) -> Bound:
+        """Everything but numbers and shape."""
+        for i, mention in enumerate(self.reading.mentions):
+            if mention.kind == "value":
+                self._value(i, mention)
+            elif mention.kind == "unknown_value":
+                self.bound.doubts.append(f"unknown name {mention.text!r}")
+            elif mention.kind == "sense":
+                self._sense(i, mention)
+        self._columns()
+        for i, mention in enumerate(self.reading.mentions):
+            if mention.kind == "time" and mention.time is not None:
+                self._time(i, mention, mention.time)
+        self._defaults()
+        return self.bound
+
+    def negated(self, i: int) -> bool:
+        """Whether a negating word governs mention `i`."""
+        steps = 0
+        for j in range(i - 1, -1, -1):
+            mention = self.reading.mentions[j]
+            if mention.is_op("not"):
+                self.bound.used.add(j)
+                return True
+            if mention.kind in ("filler",) and mention.text.lower() in ("any", "the", "a", "an", "in", "from", "were", "was", "is", "are", "been", "for", "of", "that", "by", "on"):
+                steps += 1
+                if steps > 3:
+                    return False
+                continue
+            return False
+        return False
+
+    def _value(self, i: int, mention: Mention) -> None:
+        hits = self._fitting(i, mention)
+        if not hits:
+            self.bound.doubts.append(f"{mention.text!r} fits no column of {self.view}")
+            return
+        traders = sorted({h.value for h in hits if h.category == "trader"})
+        if len(traders) > 1 and all(h.category == "trader" for h in hits):
+            names = [f"{self.world.values.trader_name.get(t, t)} ({t})" for t in traders]
+            self.bound.clarify = (f"Which {mention.text} do you mean?", tuple(names))
+            self.bound.doubts.append(f"{mention.text!r} has several meanings")
+        hit = hits[0]
+        column, values = self._column_of(hit, i)
+        if column is None:
+            self.bound.doubts.append(f"{mention.text!r} fits no column of {self.view}")
+            return
+        self.bound.used.add(i)
+        self.bound.columns.setdefault(column, []).append((i, values, self.negated(i)))
+
+    def _fitting(self, i: int, mention: Mention) -> list[Hit]:
+        view, catalogue = self.view, self.world.catalogue
+        fits = [h for h in mention.hits if any(reach(catalogue, view, c) for c in CATEGORY_COLUMNS.get(h.category, ()))]
+        rank = {"symbol": 0, "issuer": 1, "trader": 1, "desk": 1, "venue": 2}
+        fits.sort(key=lambda h: (not h.exact, rank.get(h.category, 3)))
+        if any(h.category == "symbol" and h.how == "value" for h in fits) and mention.text.isupper():
+            fits = [h for h in fits if h.category == "symbol"]
+        elif any(h.category == "issuer" for h in fits) and not any(h.how == "value" and h.category == "symbol" and mention.text.isupper() for h in fits):
+            symbols = [h for h in fits if h.category == "symbol"]
+            fits = symbols if symbols and mention.text.lower() == symbols[0].value.lower() else [h for h in fits if h.category != "symbol" or h.how == "name"] or fits
+        return fits
+
+    def _column_of(self, hit: Hit, i: int) -> tuple[str | None, tuple[str, ...]]:
+        catalogue, view, values = self.world.catalogue, self.view, self.world.values
+        if hit.category == "issuer":
+            return self._issuer(hit, i)
+        if hit.category == "symbol" and not has(catalogue, view, "symbol") and has(catalogue, view, "issuer_name"):
+            return "issuer_name", (values.issuer_of.get(hit.value, hit.value),)
+        if hit.category == "trader" and has(catalogue, view, "manager_id") and self._managed(i):
+            return "manager_id", (hit.value,)
+        for column in CATEGORY_COLUMNS[hit.category]:
+            found = reach(catalogue, view, column)
+            if found:
+                return found, (hit.value,)
+        return None, ()
+
+    def _managed(self, i: int) -> bool:
+        before = " ".join(m.text.lower() for m in self.reading.mentions[max(0, i - 4) : i])
+        after = " ".join(m.text.lower() for m in self.reading.mentions[i + 1 : i + 4])
+        return any(w in before for w in ("reports to", "report to", "managed by", "manager is", "under", "work for")) or any(
+            w in after for w in ("reports", "direct report", "team", "people")
+        )
+
+    def _issuer(self, hit: Hit, i: int) -> tuple[str | None, tuple[str, ...]]:
+        catalogue, values = self.world.catalogue, self.world.values
+        symbols = values.symbols_of.get(hit.value, ())
+        shares = [s for s in symbols if values.class_of.get(s) in ("EQUITY", "ETF")]
+        full = len(self.reading.mentions[i].text.split()) > 1
+        text = self.reading.question.lower()
+        wide = any(w in text for w in ("any instrument", "every instrument", "all instruments", "anything of", "all its", "either class", "share class", "both classes", "each class", "anything in", "any kind", "all lines", "every line", "whole company", "neither", "all abc"))
+        if not has(catalogue, self.view, "symbol") or (full and len(symbols) > 1) or wide:
+            return ("issuer_name", (hit.value,)) if has(catalogue, self.view, "issuer_name") else (None, ())
+        if len(symbols) == 1:
+            return "symbol", (symbols[0],)
+        options = [s for s in symbols if values.class_of.get(s) == "OPTION"]
+        if options and any(m.kind == "sense" and any("OPTION" in s.name for s in m.of("code")) or m.text.lower() in ("put", "call", "puts", "calls") for m in self.reading.mentions):
+            return "symbol", (options[0],)
+        if len(shares) == 1:
+            return "symbol", (shares[0],)
+        if has(catalogue, self.view, "issuer_name"):
+            if len(shares) > 1 and not full:
+                self.bound.clarify = (f"Which line of {hit.value} do you mean?", tuple(shares))
+                self.bound.doubts.append(f"{hit.value} has several instruments")
+            return "issuer_name", (hit.value,)
+        return None, ()
+
+    def _sense(self, i: int, mention: Mention) -> None:
+        for sense in mention.senses:
+            if sense.kind == "cond" and self._condition(i, mention, sense):
+                return
+        for sense in mention.senses:
+            if sense.kind == "code" and self._code(i, sense):
+                return
+
+    def _condition(self, i: int, mention: Mention, sense: Sense) -> bool:
+        table = self.world.lexicon.conditions.get(sense.name, {})
+        sql = table.get(self.view)
+        if sql is None and "*" in table and has(self.world.catalogue, self.view, "trader_id"):
+            sql = table["*"]
+        if sql is None:
+            return False
+        now = Clock(as_of=self.world.as_of, time=None, day=None)
+        sql = sql.replace("{now}", now.now).replace("{today}", now.today)
+        if self.negated(i):
+            sql = sql[4:] if sql.startswith("NOT ") else f"NOT {sql}" if " " not in sql else f"NOT ({sql})"
+        if any(p.sql == sql for p in self.bound.where):
+            self.bound.used.add(i)
+            return True
+        self.bound.where.append(Part(sql=sql, phrase=mention.text, span=mention.span, reason=f"glossary: {sense.name.replace('_', ' ')}"))
+        self.bound.used.add(i)
+        return True
+
+    def _code(self, i: int, sense: Sense) -> bool:
+        for view, column, codes in sense.places:
+            if view == self.view or view is None:
+                self.bound.columns.setdefault(column, []).append((i, codes, self.negated(i)))
+                self.bound.used.add(i)
+                return True
+        for view, column, codes in sense.places:
+            found = reach(self.world.catalogue, self.view, column)
+            if found and found == f"{view}.{column}":
+                self.bound.columns.setdefault(found, []).append((i, codes, self.negated(i)))
+                self.bound.used.add(i)
+                return True
+        return False
+
+    def _columns(self) -> None:
+        """Several values of one column become one condition."""
+        for column, found in self.bound.columns.items():
+            plus = [(i, v) for i, v, negated in found if not negated]
+            minus = [(i, v) for i, v, negated in found if negated]
+            for group, negated in ((plus, False), (minus, True)):
+                if not group:
+                    continue
+                values = self._merge(column, [v for _, v in group])
+                if values is None:
+                    continue
+                mentions = [self.reading.mentions[i] for i, _ in group]
+                span = (mentions[0].span[0], mentions[-1].span[1])
+                reason = "code" if mentions[0].kind == "sense" else mentions[0].hits[0].how if mentions[0].hits else "value"
+                phrase = ", ".join(m.text for m in mentions)
+                self.bound.where.append(Part(sql=listed(column, values, negated), phrase=phrase, span=span, reason=reason))
+
+    def _merge(self, column: str, groups: list[tuple[str, ...]]) -> tuple[str, ...] | None:
+        sets = [set(g) for g in groups]
+        if column == "side" and len(sets) > 1:
+            if any("BUY" in s for s in sets) and any("SELL" in s or "SELL_SHORT" in s for s in sets):
+                return None
+            if {"SELL_SHORT"} in sets and any("SELL" in s for s in sets):
+                text = self.reading.question.lower()
+                wide = any(w in text for w in ("shorts in", "short or long", "long or short", "short one", "incl", "shorts count", "counted", "short ones", "shorts too", "count as", "plus short", "short sales too", "as well", "either"))
+                return ("SELL", "SELL_SHORT") if wide else ("SELL_SHORT",)
+        narrow = min(sets, key=len)
+        if all(narrow <= s for s in sets):
+            return tuple(v for g in groups for v in g if v in narrow)
+        return tuple(dict.fromkeys(v for g in groups for v in g))
+
+    def clock(self) -> Clock:
+        """The view's clock, with the venue that the question names or implies."""
+        catalogue = self.world.catalogue
+        view = catalogue.views[self.view]
+        if self.view in _CLOCKS:
+            time, day = _CLOCKS[self.view]
+        else:
+            time = view.time
+            day = "trade_date" if has(catalogue, self.view, "trade_date") else None
+        return Clock(as_of=self.world.as_of, time=time, day=day, venue=self._venue())
+
+    def _venue(self) -> str | None:
+        venues = {v for _, vs, neg in self.bound.columns.get("venue", []) for v in vs if not neg}
+        if len(venues) == 1:
+            return next(iter(venues))
+        symbols = {v for _, vs, neg in self.bound.columns.get("symbol", []) for v in vs if not neg}
+        homes = {self.world.values.venue_of.get(s) for s in symbols}
+        return homes.pop() if len(homes) == 1 else None
+
+    def _time(self, i: int, mention: Mention, phrase: TimePhrase) -> None:
+        clock = self.clock()
+        if self.view == "alerts" and self._closing():
+            clock = Clock(as_of=clock.as_of, time="closed_ts", day=None, venue=clock.venue)
+        if self.view == "traders" and any(w in self.reading.question.lower() for w in ("joined", "started", "hired", "new joiner")):
+            clock = Clock(as_of=clock.as_of, time=None, day="start_date")
+        if phrase.kind == "now" and self.view in ("restricted_list", "thresholds"):
+            sql = self.world.lexicon.conditions["current"].get(self.view, "").replace("{now}", clock.now)
+            if sql and all(p.sql != sql for p in self.bound.where):
+                self.bound.where.append(Part(sql=sql, phrase=mention.text, span=mention.span, reason="glossary: in force now"))
+            self.bound.used.add(i)
+            return
+        found = predicates(phrase, clock)
+        if found is None:
+            self.bound.doubts.append(f"{mention.text!r} has no clock in {self.view}")
+            return
+        others = {p.kind for _, p in self.bound.times}
+        if phrase.kind == "today" and others & {"rolling", "clock", "venue_window"}:
+            self.bound.used.add(i)
+            return
+        self.bound.times.append((i, phrase))
+        self.bound.used.add(i)
+        for sql in found:
+            if all(p.sql != sql for p in self.bound.where):
+                self.bound.where.append(Part(sql=sql, phrase=mention.text, span=mention.span, reason="time"))
+
+    def _closing(self) -> bool:
+        for j, m in enumerate(self.reading.mentions):
+            if m.text.lower() in ("closed", "shut", "close") and j in self.bound.used:
+                after = self.reading.mentions[j + 1 : j + 3]
+                return any(x.kind == "time" for x in after)
+        return False
+
+    def _defaults(self) -> None:
+        columns = self.bound.columns
+        if self.view == "executions" and "status" not in columns:
+            self.bound.where.append(Part(sql="status = 'VALID'", reason="default: trades are valid fills"))
+        if self.view == "corporate_events" and any(m.is_op("newest") for m in self.reading.mentions) and "event_type" in columns and "is_latest" not in str(self.bound.where):
+            self.bound.where.append(Part(sql="is_latest", reason="glossary: latest event"))
+            self.bound.used |= {i for i, m in enumerate(self.reading.mentions) if m.is_op("newest")}
+        if self.view == "thresholds" and not any("effective_" in p.sql or "version" in p.sql for p in self.bound.where):
+            text = self.reading.question.lower()
+            if not any(w in text for w in ("version", "all ", "history", "over time", "ever", "previous", "before")):
+                self.bound.where.append(Part(sql="effective_to_ts IS NULL", reason="default: the version in force"))

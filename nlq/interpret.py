@@ -1,0 +1,111 @@
+"""Question → plan → SQL with its ledger and an outcome. Pure Python: no Spark, no network, a few milliseconds.
+
+Rules read the question (mentions with spans), choose the view, bind values, times and codes, and settle the shape. The
+learnt parser, where there is one, votes on view and shape and is asked afterwards whether it agrees. An answer is given
+only when every content word has found its place; what is left over is the doubt that the officer is told of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from nlq.bind import Binder, World
+from nlq.compile import compile_plan
+from nlq.contracts import Clarification, Draft
+from nlq.ground import leftovers, ledger_of, reading_of
+from nlq.outcome import Outcome, forbidden, missing_data, open_question, refused_words
+from nlq.shape import Shaper
+from nlq.understand.lexicon import Lexicon
+from nlq.understand.mentions import Extractor
+from nlq.views import scores
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from nlq.contracts import Principal, Proposal, Turn
+    from nlq.plan import Plan
+    from nlq.understand.mentions import Reading
+    from retrieval.values import ValueIndex
+    from streaming.catalogue import Catalogue
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpretation:
+    """What the deterministic route makes of a question."""
+
+    outcome: str
+    """answer, clarify, unanswerable or refuse."""
+    draft: Draft | None = None
+    """Best SQL, also when it is not trusted; then the outcome is not `answer`."""
+    clarification: Clarification | None = None
+    reason: str | None = None
+    features: Mapping[str, float] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
+    plan: Plan | None = None
+
+
+class Interpreter:
+    """The deterministic route over one catalogue and one set of reference values."""
+
+    def __init__(self, catalogue: Catalogue, values: ValueIndex, parser: object | None = None, verified: object = None) -> None:
+        self.catalogue, self.values, self.parser, self.verified = catalogue, values, parser, verified
+        self.lexicon = Lexicon.load(catalogue)
+        self.extractor = Extractor(self.lexicon, values)
+
+    @staticmethod
+    def aliases(catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
+        """Everyday names for `ValueIndex.build`: value → names, and `~PART` → what a part of a desk code stands for."""
+        lexicon = Lexicon.load(catalogue)
+        return {**lexicon.names, **{f"~{k}": v for k, v in lexicon.abbreviations.items()}}
+
+    def interpret(
+        self, question: str, *, as_of: datetime, principal: Principal, history: Sequence[Turn] = ()
+    ) -> Interpretation:
+        """Understand one question; never raises for what a person may type."""
+        early = refused_words(question) or missing_data(question)
+        proposal = self.parser.propose(question) if self.parser is not None else None  # type: ignore[attr-defined]
+        reading = self.extractor.read(question)
+        ranked = sorted(scores(reading, self.catalogue, self.lexicon, proposal).items(), key=lambda p: -p[1])
+        world = World(self.catalogue, self.lexicon, self.values, as_of)
+        best = self._draft(world, reading, ranked, proposal)
+        sql = best.draft.sql if best.draft else ""
+        views = (ranked[0][0], *(v for v in self.catalogue.views if f" {v} " in f"{sql} " and v != ranked[0][0]))
+        if early is None or early.kind != "refuse":
+            early = forbidden(reading, views, sql, self.catalogue, principal) or early
+        early = early or open_question(reading, has_history=bool(history))
+        if early is not None:
+            return _declined(early, best)
+        if history:
+            return replace(best, outcome="clarify", reason="follow-up", doubts=(*best.doubts, "a follow-up"))
+        return best
+
+    def _draft(
+        self, world: World, reading: Reading, ranked: list[tuple[str, float]], proposal: Proposal | None
+    ) -> Interpretation:
+        view, score = ranked[0]
+        margin = score - ranked[1][1]
+        bound = Binder(world, reading, view).bind()
+        shape = Shaper(world, reading, bound, proposal).build()
+        plan = shape.plan
+        sql = compile_plan(plan)
+        left = leftovers(reading, shape.used)
+        doubts = [*shape.doubts, *(f"{w!r} was not understood" for w in left)]
+        if margin < 0.5:
+            doubts.append(f"{view} or {ranked[1][0]}")
+        features = {"left": float(len(left)), "doubts": float(len(shape.doubts)), "margin": margin, "score": score}
+        confidence = 0.95 if not doubts else max(0.05, 0.5 - 0.1 * len(doubts))
+        draft = Draft(sql=sql, origin="plan", confidence=confidence, ledger=ledger_of(reading, plan, shape.used), reading=reading_of(plan, self.catalogue))
+        if bound.clarify is not None:
+            text, choices = bound.clarify
+            return Interpretation(outcome="clarify", draft=draft, clarification=Clarification(question=text, choices=choices), reason=text, features=features, doubts=tuple(doubts), plan=plan)
+        if doubts:
+            return Interpretation(outcome="clarify", draft=draft, reason="; ".join(doubts), features=features, doubts=tuple(doubts), plan=plan)
+        return Interpretation(outcome="answer", draft=draft, features=features, plan=plan)
+
+
+def _declined(why: Outcome, best: Interpretation) -> Interpretation:
+    clarification = Clarification(question=why.question, choices=why.choices) if why.kind == "clarify" else None
+    draft = best.draft if why.kind == "clarify" else None
+    return Interpretation(outcome=why.kind, draft=draft, clarification=clarification, reason=why.reason, features=best.features, doubts=best.doubts)
