@@ -136,6 +136,20 @@ class Firm:
         """Account id → account."""
         return {a.account_id: a for a in self.accounts}
 
+    def accounts_of(self, trader: Trader) -> dict[str, list[Account]]:
+        """Account type → the accounts that a trader enters orders for."""
+        n = self.traders.index(trader)
+        clients, makers, errors = (
+            [a for a in self.accounts if a.account_type == kind] for kind in ("CLIENT", "MARKET_MAKING", "ERROR")
+        )
+        return {
+            "CLIENT": [clients[(n * 5 + k * 7) % len(clients)] for k in range(6)],
+            "HOUSE": [a for a in self.accounts if a.name.startswith(f"House {trader.desk} ")],
+            "EMPLOYEE": [a for a in self.accounts if a.employee == trader.trader_id],
+            "MARKET_MAKING": [makers[(n + k) % len(makers)] for k in range(2)],
+            "ERROR": [errors[n % len(errors)]],
+        }
+
     def is_active(self, trader: Trader, day: date) -> bool:
         """Whether the trader is employed on that day."""
         return day <= self.left.get(trader.trader_id, date.max) and trader.start_date <= day.isoformat()

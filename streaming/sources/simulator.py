@@ -234,7 +234,7 @@ class Simulator:
         # A Zipf-like spread: some people trade ten times as much as others.
         self._people_weights = _cumulative([1.0 / (1 + (i * 7) % len(people)) ** 0.6 for i in range(len(people))])
         self._universe = {t.trader_id: self._choice_of_markets(t) for t in firm.traders}
-        self._books = {t.trader_id: self._accounts_of(n, t) for n, t in enumerate(firm.traders)}
+        self._books = {t.trader_id: firm.accounts_of(t) for t in firm.traders}
 
     def _choice_of_markets(self, trader: Trader) -> tuple[list[Market], list[float]]:
         names = [i for i in self.firm.instruments if _trades(trader, i)]
@@ -243,19 +243,6 @@ class Simulator:
     def universe(self, trader: Trader) -> list[Market]:
         """The instruments that a trader trades."""
         return self._universe[trader.trader_id][0]
-
-    def _accounts_of(self, n: int, trader: Trader) -> dict[str, list[Account]]:
-        accounts = self.firm.accounts
-        clients = [a for a in accounts if a.account_type == "CLIENT"]
-        makers = [a for a in accounts if a.account_type == "MARKET_MAKING"]
-        errors = [a for a in accounts if a.account_type == "ERROR"]
-        return {
-            "CLIENT": [clients[(n * 5 + k * 7) % len(clients)] for k in range(6)],
-            "HOUSE": [a for a in accounts if a.name.startswith(f"House {trader.desk} ")],
-            "EMPLOYEE": [a for a in accounts if a.employee == trader.trader_id],
-            "MARKET_MAKING": [makers[(n + k) % len(makers)] for k in range(2)],
-            "ERROR": [errors[n % len(errors)]],
-        }
 
     def account_for(self, trader: Trader) -> Account:
         """Draw an account: market makers' books, otherwise mostly clients', some house, a few own and error accounts."""
