@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
 
 class DirectorySource:
@@ -25,6 +26,7 @@ class DirectorySource:
         self.catalogue = Catalogue.load(self.directory)
         self.spark = spark
         self._as_of = as_of or self._declared_as_of()
+        self._file_schemas: dict[str, StructType] = {}
 
     def snapshot(self, as_of: datetime | None = None) -> Snapshot:
         """The whole directory; `as_of` only sets the clock, since files keep no history."""
@@ -50,7 +52,12 @@ class DirectorySource:
             columns = [
                 f"CAST(`{c.name}` AS {c.type}) AS `{c.name}`" for c in self.catalogue.views[view].columns.values()
             ]
-            return session.read.parquet(str(stem.with_suffix(".parquet"))).selectExpr(*columns)
+            path = str(stem.with_suffix(".parquet"))
+            # Reading the schema from the file is a Spark job of its own: once a file, not once a question.
+            known = self._file_schemas.get(view)
+            frame = session.read.schema(known).parquet(path) if known else session.read.parquet(path)
+            self._file_schemas.setdefault(view, frame.schema)
+            return frame.selectExpr(*columns)
         if stem.with_suffix(".csv").exists():
             return session.read.schema(ddl).csv(str(stem.with_suffix(".csv")), header=True, mode="FAILFAST")
         if (stem / "_delta_log").is_dir():

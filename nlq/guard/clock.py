@@ -13,7 +13,7 @@ _WORDS = {"now", "today", "tomorrow", "yesterday"}
 _CASTS = (exp.Cast, exp.TryCast, exp.TsOrDsToDate, exp.StrToTime, exp.TimeStrToTime)
 
 
-def pin_clock(tree: exp.Expression, as_of: datetime | None) -> exp.Expression:
+def pin_clock(tree: exp.Expr, as_of: datetime | None) -> exp.Expr:
     """Replace clock reads in place; `as_of` is aware.
 
     Raises:
@@ -37,13 +37,13 @@ def pin_clock(tree: exp.Expression, as_of: datetime | None) -> exp.Expression:
     return tree
 
 
-def timestamp_literal(instant: datetime) -> exp.Expression:
+def timestamp_literal(instant: datetime) -> exp.Expr:
     """`CAST('2026-11-20 18:30:00' AS TIMESTAMP)`, with microseconds where there are any."""
     utc = instant.astimezone(UTC).replace(tzinfo=None)
     return exp.cast(exp.Literal.string(utc.isoformat(sep=" ")), exp.DType.TIMESTAMPTZ)
 
 
-def date_literal(day: date) -> exp.Expression:
+def date_literal(day: date) -> exp.Expr:
     """`CAST('2026-11-20' AS DATE)`."""
     return exp.cast(exp.Literal.string(day.isoformat()), exp.DType.DATE)
 

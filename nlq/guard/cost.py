@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from nlq.guard.names import FEW, LISTED, Facts, Scope, conditions, pinned
+from nlq.guard.names import FEW, LISTED, ROW_MAKERS, Facts, Scope, conditions, pinned
 from nlq.guard.rules import Refused
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _MAX_OVERLAP = 100
 """Windows that one row may fall into."""
 
 
-def check_literals(tree: exp.Expression, limits: GuardLimits) -> None:
+def check_literals(tree: exp.Expr, limits: GuardLimits) -> None:
     """Refuse literals, lists and growth factors beyond their bounds.
 
     Raises:
@@ -61,7 +61,7 @@ def check_literals(tree: exp.Expression, limits: GuardLimits) -> None:
             raise Refused("ARGUMENT_VALUE", "concat")
 
 
-def check_cost(tree: exp.Expression, facts: Facts, limits: GuardLimits) -> None:
+def check_cost(tree: exp.Expr, facts: Facts, limits: GuardLimits) -> None:
     """Refuse a statement that could read or multiply too much.
 
     Raises:
@@ -71,7 +71,7 @@ def check_cost(tree: exp.Expression, facts: Facts, limits: GuardLimits) -> None:
         raise Refused("TOO_MANY_SCANS")
     if facts.nesting > limits.max_queries_deep:
         raise Refused("TOO_DEEP")
-    if sum(1 for _ in tree.find_all(exp.Explode, exp.Posexplode)) > limits.max_generators:
+    if sum(1 for _ in tree.find_all(*ROW_MAKERS)) > limits.max_generators:
         raise Refused("ARGUMENT_VALUE", "explode")
     for scope in facts.scopes:
         if len(scope.select.args.get("joins") or ()) > limits.max_joins:
@@ -94,7 +94,7 @@ def _check_literal(node: exp.Literal, limits: GuardLimits) -> None:
         raise Refused("LITERAL_TOO_LONG")
 
 
-def _small_number(node: exp.Expression | None, function: str, most: int) -> None:
+def _small_number(node: exp.Expr | None, function: str, most: int) -> None:
     if not isinstance(node, exp.Literal) or not node.this.isdigit() or int(node.this) > most:
         raise Refused("ARGUMENT_VALUE", function)
 
@@ -116,7 +116,7 @@ def _check_window(node: exp.Anonymous) -> None:
         raise Refused("WINDOW_SIZE")
 
 
-def _micros(node: exp.Expression) -> int | None:
+def _micros(node: exp.Expr) -> int | None:
     if not isinstance(node, exp.Literal) or not node.is_string:
         return None
     words = node.this.lower().removeprefix("interval ").split()
@@ -168,7 +168,7 @@ def _check_joins(scope: Scope, facts: Facts) -> None:
         raise Refused("CROSS_JOIN")
 
 
-def _owners(node: exp.Expression, scope: Scope, facts: Facts) -> set[str]:
+def _owners(node: exp.Expr, scope: Scope, facts: Facts) -> set[str]:
     """Aliases of this SELECT under an expression; "" stands for a column of a SELECT around it."""
     owners = set()
     for column in node.find_all(exp.Column):

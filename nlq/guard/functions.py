@@ -65,7 +65,7 @@ SCALARS = (
     "-n", "n / 2", "n * 2", "n + 1", "n - 1",
     # conditions
     "coalesce(s, s2)", "nvl(s, s2)", "nvl2(s, s2, 'x')", "ifnull(s, s2)", "nullif(n, 0)", "if(b, n, n2)",
-    "iff(b, n, n2)", "zeroifnull(n)", "nullifzero(n)", "isnull(s)", "isnotnull(s)", "equal_null(s, s2)",
+    "zeroifnull(n)", "nullifzero(n)", "isnull(s)", "isnotnull(s)", "equal_null(s, s2)",
     "CASE WHEN b THEN n ELSE n2 END", "CASE s WHEN 'a' THEN 1 END",
     # text
     "lower(s)", "upper(s)", "lcase(s)", "ucase(s)", "trim(s)", "ltrim(s)", "rtrim(s)", "length(s)", "char_length(s)",

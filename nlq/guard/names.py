@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from nlq.guard.policy import Policy
 
+ROW_MAKERS = (exp.Explode, exp.ExplodeOuter, exp.Posexplode)
 ONE, FEW, LISTED, MANY = range(4)
 """How many rows a source can have: one; a handful; a reference view; a view of events."""
 
@@ -76,7 +77,7 @@ class Facts:
         return [name for name in known.columns if name.lower() in self.names] or [*known.key[:1], *known.columns][:1]
 
 
-def resolve(tree: exp.Expression, policy: Policy, *, masked: bool = True) -> Facts:
+def resolve(tree: exp.Expr, policy: Policy, *, masked: bool = True) -> Facts:
     """Resolve every name of a checked tree. With `masked=False` the masks are already written into the tree.
 
     Raises:
@@ -99,7 +100,7 @@ class _Resolver:
 
     # -- queries ------------------------------------------------------------------------------------------------
 
-    def query(self, node: exp.Expression, outer: Scope | None, *, root: bool = False) -> Output:
+    def query(self, node: exp.Expr, outer: Scope | None, *, root: bool = False) -> Output:
         """Resolve a SELECT, a set operation or a parenthesised one of these."""
         if (with_ := node.args.get("with_")) is not None:
             self._with(with_, root=root)
@@ -111,7 +112,7 @@ class _Resolver:
             return self._select(node, outer)
         raise Refused("NODE", type(node).__name__)
 
-    def _with(self, node: exp.Expression, *, root: bool) -> None:
+    def _with(self, node: exp.Expr, *, root: bool) -> None:
         for cte in node.expressions:
             name = cte.alias.lower()
             # The generator hoists nested WITH queries, which would change what their names mean.
@@ -177,7 +178,7 @@ class _Resolver:
             nesting=1 + max((part.nesting for part in nested), default=0),
         )
 
-    def _source(self, node: exp.Expression, scope: Scope) -> None:
+    def _source(self, node: exp.Expr, scope: Scope) -> None:
         if isinstance(node, exp.Table):
             output, alias = self._table(node, scope)
         elif isinstance(node, exp.Subquery):
@@ -239,7 +240,7 @@ class _Resolver:
             columns[name if name and name not in columns else f"({i})"] = flag
         return columns
 
-    def _expand(self, item: exp.Expression, star: exp.Star, scope: Scope) -> dict[str, bool]:
+    def _expand(self, item: exp.Expr, star: exp.Star, scope: Scope) -> dict[str, bool]:
         qualifier = item.table.lower() if isinstance(item, exp.Column) else ""
         if qualifier and qualifier not in scope.sources:
             raise Refused("UNKNOWN_SOURCE", qualifier)
@@ -265,7 +266,10 @@ class _Resolver:
         flags = list(scope.aliases.values()) if len(scope.aliases) == len(node.expressions) else None
         flags = flags or [self._is_masked_item(item, scope) for item in node.expressions]
         if (group := node.args.get("group")) is not None:
-            keys = [*group.expressions, *(key for rollup in group.args.get("rollup") or () for key in rollup.expressions)]
+            keys = [
+                *group.expressions,
+                *(key for rollup in group.args.get("rollup") or () for key in rollup.expressions),
+            ]
             for key in keys:
                 if _position(key, flags):
                     raise Refused("MASKED_COLUMN", node.expressions[int(key.this) - 1].alias_or_name)
@@ -273,8 +277,9 @@ class _Resolver:
             for key in keys:
                 if isinstance(key, exp.Anonymous):
                     scope.aliases.setdefault(key.name.lower(), False)  # GROUP BY window(…) makes a column `window`
-        if (having := node.args.get("having")) is not None:
-            inner += self._expressions([having.this], scope, scope.aliases)
+        for name in ("having", "qualify"):
+            if (part := node.args.get(name)) is not None:
+                inner += self._expressions([part.this], scope, scope.aliases)
         if (order := node.args.get("order")) is not None:
             for ordered in order.expressions:
                 if _position(ordered.this, flags):
@@ -285,7 +290,7 @@ class _Resolver:
             raise Refused("ARGUMENT", "Distinct", "on")
         return inner
 
-    def _is_masked_item(self, item: exp.Expression, scope: Scope) -> bool:
+    def _is_masked_item(self, item: exp.Expr, scope: Scope) -> bool:
         bare = item.this if isinstance(item, exp.Alias) else item
         if isinstance(bare, exp.Column) and not isinstance(bare.this, exp.Star):
             return self._column(bare, scope, scope.aliases)
@@ -295,7 +300,7 @@ class _Resolver:
 
     def _expressions(
         self,
-        roots: Iterable[exp.Expression | None],
+        roots: Iterable[exp.Expr | None],
         scope: Scope,
         aliases: dict[str, bool] | None = None,
         *,
@@ -319,10 +324,10 @@ class _Resolver:
             if isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count):
                 raise Refused("NODE", "Star")
             for value in node.args.values():
-                if isinstance(value, exp.Expression):
+                if isinstance(value, exp.Expr):
                     stack.append(value)
                 elif isinstance(value, list):
-                    stack.extend(item for item in value if isinstance(item, exp.Expression))
+                    stack.extend(item for item in value if isinstance(item, exp.Expr))
         return inner
 
     def _column(
@@ -384,7 +389,7 @@ class _Resolver:
                 self.facts.columns.add(f"{view}.{name}")
 
 
-def _star(item: exp.Expression) -> exp.Star | None:
+def _star(item: exp.Expr) -> exp.Star | None:
     if isinstance(item, exp.Star):
         return item
     if isinstance(item, exp.Column) and isinstance(item.this, exp.Star):
@@ -392,7 +397,7 @@ def _star(item: exp.Expression) -> exp.Star | None:
     return None
 
 
-def _position(key: exp.Expression, flags: list[bool]) -> bool:
+def _position(key: exp.Expr, flags: list[bool]) -> bool:
     """Whether `GROUP BY 2` or `ORDER BY 2` points at a masked item."""
     if not isinstance(key, exp.Literal) or key.is_string or not key.this.isdigit():
         return False
@@ -400,7 +405,7 @@ def _position(key: exp.Expression, flags: list[bool]) -> bool:
     return 0 <= i < len(flags) and flags[i]
 
 
-def _renamed(output: Output, alias: exp.Expression | None) -> Output:
+def _renamed(output: Output, alias: exp.Expr | None) -> Output:
     names = [c.name.lower() for c in alias.columns] if isinstance(alias, exp.TableAlias) else []
     if not names:
         return output
@@ -415,7 +420,7 @@ def _rows(node: exp.Select, scope: Scope) -> int:
     limit = node.args.get("limit")
     if limit is not None and isinstance(limit.expression, exp.Literal) and limit.expression.this in ("0", "1"):
         return ONE
-    makes_rows = any(isinstance(part, (exp.Explode, exp.Posexplode)) for part in node.walk())
+    makes_rows = any(isinstance(part, ROW_MAKERS) for part in node.walk())
     if node.args.get("group") is None and not makes_rows and any(_aggregates(item) for item in node.expressions):
         return ONE
     sources = [pinned(alias, scope) for alias in scope.sources]
@@ -424,7 +429,7 @@ def _rows(node: exp.Select, scope: Scope) -> int:
     return max(sources) if len([rows for rows in sources if rows > FEW]) < 2 else MANY
 
 
-def _aggregates(item: exp.Expression) -> bool:
+def _aggregates(item: exp.Expr) -> bool:
     """Whether a SELECT item holds an aggregate outside OVER (…) and outside subqueries."""
     stack = [item]
     while stack:
@@ -459,12 +464,12 @@ def pinned(alias: str, scope: Scope) -> int:
     return rows
 
 
-def conditions(select: exp.Select) -> list[exp.Expression]:
+def conditions(select: exp.Select) -> list[exp.Expr]:
     """The conditions of ON and WHERE that must all hold."""
     stack = [join.args.get("on") for join in select.args.get("joins") or ()]
     where = select.args.get("where")
     stack.append(where.this if where is not None else None)
-    found: list[exp.Expression] = []
+    found: list[exp.Expr] = []
     while stack:
         node = stack.pop()
         if isinstance(node, exp.And):

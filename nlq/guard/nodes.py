@@ -15,10 +15,10 @@ from nlq.guard.text import generate, parse
 _BINARY = ("this", "expression")
 _QUERY = ("order", "limit", "offset", "with_")
 
-STRUCTURE: dict[type[exp.Expression], frozenset[str]] = {
+STRUCTURE: dict[type[exp.Expr], frozenset[str]] = {
     kind: frozenset(names)
     for kind, names in {
-        exp.Select: ("expressions", "distinct", "from_", "joins", "laterals", "where", "group", "having", *_QUERY),
+        exp.Select: ("expressions", "distinct", "from_", "joins", "laterals", "where", "group", "having", "qualify", *_QUERY),
         exp.Union: ("this", "expression", "distinct", *_QUERY),
         exp.Intersect: ("this", "expression", "distinct", *_QUERY),
         exp.Except: ("this", "expression", "distinct", *_QUERY),
@@ -34,6 +34,7 @@ STRUCTURE: dict[type[exp.Expression], frozenset[str]] = {
         exp.Group: ("expressions", "rollup"),
         exp.Rollup: ("expressions",),
         exp.Having: ("this",),
+        exp.Qualify: ("this",),
         exp.Order: ("expressions",),
         exp.Ordered: ("this", "desc", "nulls_first"),
         exp.Limit: ("expression",),
@@ -77,7 +78,7 @@ STRUCTURE: dict[type[exp.Expression], frozenset[str]] = {
 }
 """Classes that are no functions, with the arguments they may carry."""
 
-VALUES: dict[tuple[type[exp.Expression], str], frozenset[Any]] = {
+VALUES: dict[tuple[type[exp.Expr], str], frozenset[Any]] = {
     (exp.Join, "side"): frozenset({"LEFT", "RIGHT", "FULL"}),
     (exp.Join, "kind"): frozenset({"INNER", "OUTER", "CROSS", "SEMI", "ANTI"}),
     (exp.WindowSpec, "kind"): frozenset({"ROWS", "RANGE"}),
@@ -89,7 +90,18 @@ VALUES: dict[tuple[type[exp.Expression], str], frozenset[Any]] = {
     (exp.Star, "this"): frozenset({"*"}),
     (exp.Var, "this"): frozenset(
         f"{unit}{plural}"
-        for unit in ("MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR")
+        for unit in [
+            "MICROSECOND",
+            "MILLISECOND",
+            "SECOND",
+            "MINUTE",
+            "HOUR",
+            "DAY",
+            "WEEK",
+            "MONTH",
+            "QUARTER",
+            "YEAR",
+        ]
         for plural in ("", "S")
     )
     | {"WEEK(MONDAY)", "MM", "MON", "DD", "YYYY", "YY", "Q", "W", "D", "DOW", "DOY", "DAYOFWEEK", "EPOCH"},
@@ -116,14 +128,14 @@ VALUES: dict[tuple[type[exp.Expression], str], frozenset[Any]] = {
 _FREE = frozenset({(exp.Literal, "this"), (exp.Identifier, "this")})
 
 
-def check_nodes(tree: exp.Expression, limits: GuardLimits) -> None:
+def check_nodes(tree: exp.Expr, limits: GuardLimits) -> None:
     """Refuse a tree with anything that is not on the allow-list, or too large.
 
     Raises:
         Refused: NODE, ARGUMENT, FUNCTION, TYPE, IDENTIFIER, QUALIFIED_NAME, TOO_MANY_NODES or TOO_DEEP.
     """
     count = 0
-    stack: list[tuple[exp.Expression, int]] = [(tree, 0)]
+    stack: list[tuple[exp.Expr, int]] = [(tree, 0)]
     while stack:
         node, depth = stack.pop()
         count += 1
@@ -133,19 +145,19 @@ def check_nodes(tree: exp.Expression, limits: GuardLimits) -> None:
             raise Refused("TOO_DEEP")
         _check_node(node)
         for value in node.args.values():
-            if isinstance(value, exp.Expression):
+            if isinstance(value, exp.Expr):
                 stack.append((value, _deeper(node, value, depth)))
             elif isinstance(value, list):
-                stack.extend((item, depth + 1) for item in value if isinstance(item, exp.Expression))
+                stack.extend((item, depth + 1) for item in value if isinstance(item, exp.Expr))
 
 
-def _deeper(parent: exp.Expression, child: exp.Expression, depth: int) -> int:
+def _deeper(parent: exp.Expr, child: exp.Expr, depth: int) -> int:
     # A chain of AND is one level: it grows with the number of conditions, not with their nesting.
     flat = type(parent) is type(child) and isinstance(parent, (exp.And, exp.Or, exp.Add, exp.DPipe))
     return depth if flat else depth + 1
 
 
-def _check_node(node: exp.Expression) -> None:
+def _check_node(node: exp.Expr) -> None:
     kind = type(node)
     if kind is exp.Anonymous:
         _check_anonymous(node)
@@ -167,16 +179,16 @@ def _check_node(node: exp.Expression) -> None:
         check(node)
 
 
-def _check_value(kind: type[exp.Expression], name: str, value: Any) -> None:
+def _check_value(kind: type[exp.Expr], name: str, value: Any) -> None:
     for item in value if isinstance(value, list) else (value,):
-        if isinstance(item, exp.Expression) or isinstance(item, bool) or (kind, name) in _FREE:
+        if isinstance(item, (exp.Expr, bool)) or (kind, name) in _FREE:
             continue
         plain = item.upper() if isinstance(item, str) and kind is not exp.Anonymous else item
         if plain not in VALUES.get((kind, name), ()) and plain not in FUNCTION_VALUES.get((kind, name), ()):
             raise Refused("TYPE" if kind is exp.DataType else "ARGUMENT", kind.__name__, name)
 
 
-def _check_anonymous(node: exp.Expression) -> None:
+def _check_anonymous(node: exp.Expr) -> None:
     # A quoted or qualified name has an Identifier here: reflection functions hide behind that.
     name = node.args.get("this")
     if not isinstance(name, str) or name.lower() not in ANONYMOUS:
@@ -185,25 +197,25 @@ def _check_anonymous(node: exp.Expression) -> None:
         raise Refused("ARGUMENT", name, "modifier")
 
 
-def _check_table(node: exp.Expression) -> None:
+def _check_table(node: exp.Expr) -> None:
     if not isinstance(node.this, exp.Identifier):
         raise Refused("QUALIFIED_NAME")
 
 
-def _check_column(node: exp.Expression) -> None:
+def _check_column(node: exp.Expr) -> None:
     if not isinstance(node.this, (exp.Identifier, exp.Star)):
         raise Refused("NODE", "Column")
     if node.args.get("table") is not None and not isinstance(node.args["table"], exp.Identifier):
         raise Refused("NODE", "Column")
 
 
-def _check_identifier(node: exp.Expression) -> None:
+def _check_identifier(node: exp.Expr) -> None:
     name = node.this
     if not (isinstance(name, str) and 0 < len(name) <= 63 and name.isascii() and name.isidentifier()):
         raise Refused("IDENTIFIER")
 
 
-def _check_dot(node: exp.Expression) -> None:
+def _check_dot(node: exp.Expr) -> None:
     # window(…).start and .end: the only struct that queries may open.
     part = node.expression
     if not (
@@ -215,17 +227,17 @@ def _check_dot(node: exp.Expression) -> None:
         raise Refused("NODE", "Dot")
 
 
-def _check_lateral(node: exp.Expression) -> None:
-    if not isinstance(node.this, (exp.Explode, exp.Posexplode)) or not node.args.get("view"):
+def _check_lateral(node: exp.Expr) -> None:
+    if not isinstance(node.this, (exp.Explode, exp.ExplodeOuter, exp.Posexplode)) or not node.args.get("view"):
         raise Refused("NODE", "Lateral")
 
 
-def _check_group(node: exp.Expression) -> None:
+def _check_group(node: exp.Expr) -> None:
     if len(node.args.get("rollup") or ()) > 1:
         raise Refused("ARGUMENT", "Group", "rollup")
 
 
-def _check_data_type(node: exp.Expression) -> None:
+def _check_data_type(node: exp.Expr) -> None:
     if any(not isinstance(part, exp.DataTypeParam) for part in node.expressions):
         raise Refused("TYPE", "nested")
 
@@ -242,11 +254,11 @@ _SHAPES = {
 
 
 def _read_examples() -> tuple[
-    dict[type[exp.Expression], frozenset[str]], dict[tuple[type[exp.Expression], str], frozenset[Any]], frozenset[str]
+    dict[type[exp.Expr], frozenset[str]], dict[tuple[type[exp.Expr], str], frozenset[Any]], frozenset[str]
 ]:
     """Classes, arguments and plain values that occur in the example calls, as written and after one regeneration."""
-    classes: defaultdict[type[exp.Expression], set[str]] = defaultdict(set)
-    values: defaultdict[tuple[type[exp.Expression], str], set[Any]] = defaultdict(set)
+    classes: defaultdict[type[exp.Expr], set[str]] = defaultdict(set)
+    values: defaultdict[tuple[type[exp.Expr], str], set[Any]] = defaultdict(set)
     names: set[str] = set()
     limits = GuardLimits()
     for call in ALL:
@@ -263,7 +275,7 @@ def _read_examples() -> tuple[
                         continue
                     classes[kind].add(name)
                     for item in value if isinstance(value, list) else [value]:
-                        if not isinstance(item, (exp.Expression, bool)):
+                        if not isinstance(item, (exp.Expr, bool)):
                             values[kind, name].add(item.upper() if isinstance(item, str) else item)
                 classes[kind] |= set()
     return (

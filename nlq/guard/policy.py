@@ -30,7 +30,7 @@ class ViewPolicy:
     view: View
     masked: frozenset[str]
     """Columns whose values the role may not see; they read as NULL."""
-    conditions: tuple[exp.Expression, ...]
+    conditions: tuple[exp.Expr, ...]
     """All must hold for a row to be seen; a NULL condition hides the row."""
 
     @property
@@ -41,7 +41,7 @@ class ViewPolicy:
     def select(self, columns: Iterable[str]) -> exp.Select:
         """`SELECT <columns, masked ones NULL> FROM <view> WHERE <conditions>`, columns in the catalogue's order."""
         wanted = {column.lower() for column in columns}
-        items: list[exp.Expression] = []
+        items: list[exp.Expr] = []
         for name, column in self.view.columns.items():
             if name.lower() not in wanted:
                 continue
@@ -50,9 +50,7 @@ class ViewPolicy:
                 items.append(exp.alias_(null, name))
             else:
                 items.append(exp.column(name))
-        select = exp.Select(
-            expressions=items, from_=exp.From(this=exp.Table(this=exp.to_identifier(self.view.name)))
-        )
+        select = exp.Select(expressions=items, from_=exp.From(this=exp.Table(this=exp.to_identifier(self.view.name))))
         if self.conditions:
             condition = exp.and_(*(c.copy() for c in self.conditions), copy=False)
             select.set("where", exp.Where(this=condition))
@@ -128,7 +126,7 @@ def _view_policy(catalogue: Catalogue, role: Role, view: View, person: tuple[str
     )
 
 
-def _row_filter(text: str, view: View, person: tuple[str | None, ...]) -> exp.Expression | None:
+def _row_filter(text: str, view: View, person: tuple[str | None, ...]) -> exp.Expr | None:
     """The role's filter with the person's values in it; None for a view without the filter's columns."""
     condition = exp.paren(_condition(text).copy(), copy=False)
     columns = list(condition.find_all(exp.Column))
@@ -154,15 +152,12 @@ def _row_filter(text: str, view: View, person: tuple[str | None, ...]) -> exp.Ex
 
 
 @lru_cache(maxsize=256)
-def _condition(text: str) -> exp.Expression:
+def _condition(text: str) -> exp.Expr:
     limits = GuardLimits()
     select = parse(f"SELECT 1 WHERE {text}", limits)
     check_nodes(select, limits)
     where = select.args.get("where")
-    if where is None or len(select.expressions) != 1 or set(k for k, v in select.args.items() if v) > {
-        "expressions",
-        "where",
-    }:
+    if where is None or {name for name, value in select.args.items() if value} != {"expressions", "where"}:
         raise Refused("FILTER")
-    condition: exp.Expression = where.this
+    condition: exp.Expr = where.this
     return condition

@@ -64,7 +64,7 @@ def _allow(
     )
 
 
-def _read(sql: str, limits: GuardLimits) -> exp.Expression:
+def _read(sql: str, limits: GuardLimits) -> exp.Expr:
     """One statement whose root is a query and whose every node is on the allow-list."""
     tree = parse(sql, limits)
     while isinstance(tree, exp.Subquery) and not any(v for k, v in tree.args.items() if k != "this"):
@@ -75,7 +75,7 @@ def _read(sql: str, limits: GuardLimits) -> exp.Expression:
     return tree
 
 
-def _rewrite(tree: exp.Expression, facts: Facts, policy: Policy, limits: GuardLimits) -> None:
+def _rewrite(tree: exp.Expr, facts: Facts, policy: Policy, limits: GuardLimits) -> None:
     """Write row filters, masks and the row limit into the tree."""
     for table in facts.reads:
         policy.wrap(table, facts.columns_of(table.name, policy))
@@ -84,7 +84,7 @@ def _rewrite(tree: exp.Expression, facts: Facts, policy: Policy, limits: GuardLi
         tree.set("limit", exp.Limit(expression=exp.Literal.number(limits.max_rows + 1)))
 
 
-def _settle(tree: exp.Expression, policy: Policy, limits: GuardLimits) -> str:
+def _settle(tree: exp.Expr, policy: Policy, limits: GuardLimits) -> str:
     """Write out, read again and check again until text and tree no longer change; returns the text.
 
     Raises:

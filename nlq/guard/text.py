@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import unicodedata
+from typing import TYPE_CHECKING, ClassVar
 
-from sqlglot import exp
 from sqlglot.dialects.databricks import Databricks
 from sqlglot.errors import ErrorLevel
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
-from nlq.guard.limits import GuardLimits
 from nlq.guard.rules import Refused
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+    from nlq.guard.limits import GuardLimits
 
 # Its fallback to "Command" logs the statement's text, which may hold personal data.
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
@@ -23,7 +27,7 @@ class GuardDialect(Databricks):
     class Tokenizer(Databricks.Tokenizer):
         """Spark reads a doubled quote inside a literal as that quote; sqlglot would join two literals."""
 
-        STRING_ESCAPES = ["\\", "'", '"']
+        STRING_ESCAPES: ClassVar[list[str]] = ["\\", "'", '"']
 
 
 DIALECT = GuardDialect()
@@ -75,7 +79,7 @@ def check_characters(sql: str, max_chars: int) -> str:
     return sql
 
 
-def parse(sql: str, limits: GuardLimits) -> exp.Expression:
+def parse(sql: str, limits: GuardLimits) -> exp.Expr:
     """Parse exactly one statement.
 
     Raises:
@@ -97,7 +101,7 @@ def parse(sql: str, limits: GuardLimits) -> exp.Expression:
     return found[0]
 
 
-def generate(tree: exp.Expression) -> str:
+def generate(tree: exp.Expr) -> str:
     """Write the tree as Spark SQL without comments.
 
     Raises:
