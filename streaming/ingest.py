@@ -1,0 +1,164 @@
+"""One micro-batch: rows in, one published generation out. This is the freshness path, so it does nothing else."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from streaming.enrich import ACCOUNTS, INSTRUMENTS, TRADERS, batch_sql
+from streaming.history import Batch
+from streaming.live_views import Segment
+from streaming.messages import REFERENCE
+from streaming.reference import ReferenceFault, decode_reference
+from streaming.segments import COLUMNS, DEAD, materialised, open_plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from streaming.arrivals import Arrivals
+    from streaming.live_views import LiveViews, Offsets
+    from streaming.reference import ReferenceRows
+
+log = logging.getLogger(__name__)
+
+_ARRIVALS: Final = (
+    "topic", "partition", "offset", "kind", "unix_micros(event_ts) AS event_us", "id_hash", "exec_hash",
+    "ref_exec_id IS NOT NULL AS annuls",
+)  # fmt: skip
+_LOOKUPS: Final = {
+    INSTRUMENTS: ("instruments", ("symbol", "issuer_name", "asset_class", "sector", "avg_spread_bps_20d")),
+    TRADERS: ("traders", ("trader_id", "trader_name", "desk")),
+    ACCOUNTS: ("accounts", ("account_id", "account_type")),
+}
+
+
+class Ingest:
+    """Turns checked messages into segments. Called by one thread at a time."""
+
+    def __init__(self, live: LiveViews, arrivals: Arrivals, max_batch_rows: int) -> None:
+        self.live, self.arrivals, self.max_batch_rows = live, arrivals, max_batch_rows
+        self.checkpoint: Path | None = None
+        self.batches: deque[Batch] = deque()
+        """Published and not yet in history."""
+        self.seconds: deque[tuple[float, float, int]] = deque(maxlen=600)
+        """(monotonic time, seconds, rows) of the last batches."""
+        self._session: SparkSession | None = None
+        self._known: ReferenceRows | None = None
+
+    def process(self, batch: DataFrame, batch_id: int) -> None:
+        """Publish one batch: `foreachBatch` of the streaming query.
+
+        The batch is published whole or, when anything raises, not at all; the same messages then come again.
+        """
+        start = time.monotonic()
+        session = batch.sparkSession
+        offsets = self._end_offsets(batch_id)
+        newest = self.live.newest
+        extra, reference = [], newest.reference
+        if offsets.get(REFERENCE, {}) != newest.offsets.get(REFERENCE, {}):
+            reference, extra = self._reference(batch, reference, newest.number + 1)
+        self._prepare(session, reference)
+        batch.createOrReplaceTempView("batch")
+        open_plan(session, newest.segments[-1].plan).createOrReplaceTempView("carried")
+        segment, arrivals = self._segment(session, reference, newest.number + 1)
+        self.arrivals.accept(arrivals, behind=arrivals.num_rows >= self.max_batch_rows * 0.9)
+        mark = self.arrivals.watermark
+        counts = dict(newest.counts)
+        for kind in arrivals.column("kind").to_pylist() + [DEAD] * sum(s.rows for s in extra):
+            counts[kind] = counts.get(kind, 0) + 1
+        merged = {**newest.offsets, **offsets}
+        self.batches.append(
+            Batch(generation=segment.last, newest_us=mark.newest_us, watermark_us=mark.value_us, offsets=merged)
+        )
+        self.live.publish(
+            [*extra, segment], offsets=merged, newest_us=mark.newest_us, watermark_us=mark.value_us,
+            reference=reference, counts=counts, high_us=dict(mark.high_us), published_us=time.time_ns() // 1000,
+        )  # fmt: skip
+        self.seconds.append((time.monotonic(), time.monotonic() - start, arrivals.num_rows))
+
+    def _segment(self, session: SparkSession, reference: ReferenceRows, number: int) -> tuple[Segment, pa.Table]:
+        """Build the segment; twice when it holds duplicates or late events, whose rows must not touch any state."""
+        leaf, blocks, arrivals = self._build(session, batch_sql(_EVENTS, "carried", reference.time_zones))
+        drops = self.arrivals.judge(arrivals)
+        if drops is not None:
+            blocks.unpersist(False)
+            session.createDataFrame(drops).createOrReplaceTempView("drops")
+            sql = batch_sql(_EVENTS, "carried", reference.time_zones, "drops")
+            leaf, blocks, arrivals = self._build(session, sql)
+        newest_us = int(time.time() * 1e6)
+        dead = sum(kind == DEAD for kind in arrivals.column("kind").to_pylist())
+        segment = Segment(
+            plan=leaf._jdf.queryExecution().logical(), free=lambda: blocks.unpersist(False), first=number, last=number,
+            rows=arrivals.num_rows, dead=dead, annuls=sum(arrivals.column("annuls").to_pylist()),
+            newest_ingest_us=newest_us,
+        )  # fmt: skip
+        return segment, arrivals
+
+    def _build(self, session: SparkSession, sql: str) -> tuple[DataFrame, Any, pa.Table]:
+        leaf, blocks = materialised(session.sql(sql))
+        return leaf, blocks, leaf.where("kind <> 'W'").selectExpr(*_ARRIVALS).toArrow()
+
+    def _prepare(self, session: SparkSession, reference: ReferenceRows) -> None:
+        """Settings and lookup tables of the stream's own session."""
+        if self._session is not session:
+            # Re-planning in the middle costs more than it gains on a few thousand rows.
+            session.conf.set("spark.sql.adaptive.enabled", "false")
+            self._session, self._known = session, None
+        if self._known is not reference:
+            for name, (view, columns) in _LOOKUPS.items():
+                frame = open_plan(session, reference.plan(view, session))
+                frame.select(*columns).createOrReplaceTempView(name)
+            self._known = reference
+
+    def _reference(
+        self, batch: DataFrame, reference: ReferenceRows, number: int
+    ) -> tuple[ReferenceRows, list[Segment]]:
+        """Take in the reference messages of a batch before its events, and keep those that cannot be used."""
+        rows = batch.where(f"topic = '{REFERENCE}'").select("partition", "offset", "ingest_ts", "key", "raw", "headers")
+        changes, faults = [], []
+        for row in sorted(rows.collect(), key=lambda r: (r["partition"], r["offset"])):
+            try:
+                raw, key = row["raw"], row["key"]
+                changes.append(decode_reference(reference.views, key and bytes(key), None if raw is None else bytes(raw)))
+            except ReferenceFault as fault:
+                faults.append((row, fault))
+        extra = [self._faults(batch.sparkSession, faults, number)] if faults else []
+        return (reference.with_changes(changes) if changes else reference), extra
+
+    def _faults(self, session: SparkSession, faults: list[tuple[Any, ReferenceFault]], number: int) -> Segment:
+        """A segment of dead letters of the reference topic."""
+        values = []
+        for row, fault in faults:
+            producer = next((h["value"] for h in row["headers"] or () if h["key"] == "producer"), None)
+            own = {
+                "kind": DEAD, "topic": REFERENCE, "partition": row["partition"], "offset": row["offset"],
+                "ingest_ts": row["ingest_ts"], "error_class": fault.error_class, "error_field": fault.field,
+                "error_message": str(fault), "raw": row["raw"], "tail": False,
+                "producer": None if producer is None else bytes(producer).decode("utf-8", "replace"),
+            }  # fmt: skip
+            values.append(tuple(own.get(name) for name in COLUMNS))
+        schema = ", ".join(f"`{name}` {kind}" for name, kind in COLUMNS.items())
+        leaf, blocks = materialised(session.createDataFrame(values, schema))
+        rows = leaf.count()
+        return Segment(
+            plan=leaf._jdf.queryExecution().logical(), free=lambda: blocks.unpersist(False), first=number, last=number,
+            rows=rows, dead=rows, newest_ingest_us=int(time.time() * 1e6),
+        )  # fmt: skip
+
+    def _end_offsets(self, batch_id: int) -> Offsets:
+        """Where the batch ends, from the query's own log, which is written before the batch runs."""
+        if self.checkpoint is None:
+            raise RuntimeError("the checkpoint folder of the running query is not known")
+        text = (self.checkpoint / "offsets" / str(batch_id)).read_text(encoding="utf-8")
+        raw = json.loads(text.splitlines()[-1])
+        return {topic: {int(p): int(o) for p, o in parts.items()} for topic, parts in raw.items()}
+
+
+_EVENTS: Final = "SELECT * FROM batch WHERE kind IS NOT NULL"
