@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
 
@@ -40,7 +41,7 @@ def test_delta_works(spark, tmp_path):
     ],
 )
 def test_statement_finds_nothing_to_misuse(spark, statement):
-    with pytest.raises(PySparkException):
+    with pytest.raises((PySparkException, Py4JJavaError)):
         run(spark, statement)
 
 
