@@ -134,6 +134,31 @@ def wordings(case: dict[str, Any]) -> list[str]:
     return [case["question"], *case.get("paraphrases", ())]
 
 
+class Oracle:
+    """A parser that knows the gold: what the binder makes of a perfect proposal."""
+
+    case: dict[str, Any]
+
+    def propose(self, question: str, history: Any = (), role: str = "officer") -> Any:
+        """The gold's sketch as near certainties."""
+        from nlq.contracts import Proposal
+        from nlq.learn.labels import OUTCOMES, ROLES, SHAPES, sketch
+        from streaming.catalogue import Catalogue
+
+        catalogue = Catalogue.load()
+        outcome = {o: 0.94 if o == self.case["expect"] else 0.02 for o in OUTCOMES}
+        if self.case["expect"] != "answer":
+            return Proposal(outcome=outcome, main_view={}, views={}, columns={}, shape={})
+        found = sketch(self.case["sql"][0], catalogue.sqlglot_schema)
+        return Proposal(
+            outcome=outcome,
+            main_view={v: 0.95 if v == found.main_view else 0.003 for v in catalogue.views},
+            views={v: 0.95 if v in found.views else 0.02 for v in catalogue.views},
+            columns={c: {r: 0.95 if r in roles else 0.02 for r in ROLES} for c, roles in found.columns.items()},
+            shape={s: 0.95 if s in found.shapes else 0.03 for s in SHAPES},
+        )
+
+
 def interpreter(parser: Any = None) -> Any:
     """An interpreter over world 101."""
     from nlq.interpret import Interpreter
@@ -157,24 +182,31 @@ def main() -> None:
     args.add_argument("--parser", action="store_true")
     args.add_argument("--out", default="")
     args.add_argument("--grep", default="")
+    args.add_argument("--oracle", action="store_true", help="proposals read off the gold: the limit of the binder")
     opts = args.parse_args()
-    parser = None
+    parser: Any = Oracle() if opts.oracle else None
     if opts.parser:
         from nlq.learn import Parser
 
-        parser = Parser.load()
-    engine = interpreter(parser)
+        parser = {}
+    engine = interpreter(parser or None)
     sink = open(opts.out, "w") if opts.out else None
     total: dict[str, int] = {}
     for author in opts.authors:
         n: dict[str, int] = dict.fromkeys(("cases", "answerable", "answered", "right", "silent", "other", "other_right", "draft_right"), 0)
         began = time.perf_counter()
+        if opts.parser:
+            if author not in parser:
+                parser[author] = Parser.load(engine.catalogue, without_author=author)
+            engine.parser = parser[author]
         for case in cases_of(author):
             history = [Turn(question=h["question"], sql=fill(h["sql"])) for h in case.get("history") or ()]
             who = Principal(role=case["role"], desk=case.get("user_desk"))
             for wording in wordings(case)[: 1 if opts.first else None]:
                 if opts.grep and opts.grep not in case["id"]:
                     continue
+                if opts.oracle:
+                    parser.case = case
                 got = engine.interpret(wording, as_of=AS_OF, principal=who, history=history)
                 expect = case["expect"]
                 n["cases"] += 1

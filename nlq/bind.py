@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from nlq.contracts import Proposal
     from nlq.understand.lexicon import Lexicon, Sense
     from nlq.understand.mentions import Mention, Reading
     from retrieval.values import Hit, ValueIndex
@@ -58,6 +60,8 @@ class Bound:
     doubts: list[str] = field(default_factory=list)
     clarify: tuple[str, tuple[str, ...]] | None = None
     times: list[tuple[int, TimePhrase]] = field(default_factory=list)
+    split: list[str] = field(default_factory=list)
+    """Conditions that were stated together with their opposite: the result is cut by them."""
     columns: dict[str, list[tuple[int, tuple[str, ...], bool]]] = field(default_factory=dict)
     """Column → (mention, values, negated)."""
 
@@ -70,8 +74,8 @@ class Bound:
 class Binder:
     """Binds values, codes, conditions and times of one reading to one view."""
 
-    def __init__(self, world: World, reading: Reading, view: str) -> None:
-        self.world, self.reading, self.view = world, reading, view
+    def __init__(self, world: World, reading: Reading, view: str, proposal: Proposal | None = None) -> None:
+        self.world, self.reading, self.view, self.proposal = world, reading, view, proposal
         self.bound = Bound(view)
 
     def bind(self) -> Bound:
@@ -89,6 +93,14 @@ class Binder:
                 self._time(i, mention, mention.time)
         self._defaults()
         return self.bound
+
+    def role(self, column: str, *roles: str) -> float:
+        """The learnt probability that a column has one of these roles; a half when there is no parser."""
+        if self.proposal is None:
+            return 0.5
+        view, _, name = column.rpartition(".")
+        known = self.proposal.columns.get((view or self.view, name), {})
+        return max(known.get(r, 0.0) for r in roles)
 
     def negated(self, i: int) -> bool:
         """Whether a negating word governs mention `i`."""
@@ -184,8 +196,10 @@ class Binder:
         for sense in mention.senses:
             if sense.kind == "cond" and self._condition(i, mention, sense):
                 return
-        for sense in mention.senses:
-            if sense.kind == "code" and self._code(i, sense):
+        codes = [s for s in mention.senses if s.kind == "code"]
+        codes.sort(key=lambda s: -max((self.role(c if v == self.view else f"{v}.{c}", "filter", "condition") for v, c, _ in s.places), default=0))
+        for sense in codes:
+            if self._code(i, sense):
                 return
 
     def _condition(self, i: int, mention: Mention, sense: Sense) -> bool:
@@ -195,6 +209,10 @@ class Binder:
             sql = table["*"]
         if sql is None:
             return False
+        if self.proposal is not None:
+            names = [w for w in re.findall(r"(?:\w+\.)?[a-z_]{3,}", sql) if has(self.world.catalogue, self.view, w) or "." in w]
+            if names and max(self.role(n, "filter", "condition", "group") for n in names) < 0.08:
+                return False
         now = Clock(as_of=self.world.as_of, time=None, day=None)
         sql = sql.replace("{now}", now.now).replace("{today}", now.today)
         if self.negated(i):
@@ -207,14 +225,19 @@ class Binder:
         return True
 
     def _code(self, i: int, sense: Sense) -> bool:
-        for view, column, codes in sense.places:
+        places = sorted(sense.places, key=lambda p: -self.role(p[1] if p[0] == self.view else f"{p[0]}.{p[1]}", "filter", "condition"))
+        for view, column, codes in places:
             if view == self.view or view is None:
+                if self.proposal is not None and self.role(column, "filter", "condition") < 0.08:
+                    continue
                 self.bound.columns.setdefault(column, []).append((i, codes, self.negated(i)))
                 self.bound.used.add(i)
                 return True
-        for view, column, codes in sense.places:
+        for view, column, codes in places:
             found = reach(self.world.catalogue, self.view, column)
             if found and found == f"{view}.{column}":
+                if self.proposal is not None and self.role(found, "filter", "condition") < 0.08:
+                    continue
                 self.bound.columns.setdefault(found, []).append((i, codes, self.negated(i)))
                 self.bound.used.add(i)
                 return True
@@ -259,6 +282,11 @@ class Binder:
             time, day = _CLOCKS[self.view]
         else:
             time = view.time
+            if self.proposal is not None:
+                stamps = [c.name for c in view.columns.values() if c.type == "TIMESTAMP"]
+                likely = max(stamps, key=lambda c: self.role(c, "filter_time"), default=time)
+                if likely != time and likely and self.role(likely, "filter_time") > 0.6 and self.role(time or "", "filter_time") < 0.4:
+                    return Clock(as_of=self.world.as_of, time=likely, day=None, venue=self._venue())
             day = "trade_date" if has(catalogue, self.view, "trade_date") else None
         return Clock(as_of=self.world.as_of, time=time, day=day, venue=self._venue())
 
@@ -303,7 +331,33 @@ class Binder:
                 return any(x.kind == "time" for x in after)
         return False
 
+    def _contrasts(self) -> None:
+        """"algos against humans": a condition and its opposite cut the result, they don't empty it."""
+        texts = {p.sql for p in self.bound.where}
+        for part in list(self.bound.where):
+            if f"NOT {part.sql}" in texts:
+                self.bound.where = [p for p in self.bound.where if p.sql not in (part.sql, f"NOT {part.sql}")]
+                self.bound.split.append(part.sql)
+
+    def _learnt(self) -> None:
+        """Flags and NULL tests that the learnt parser expects and no word was read as."""
+        if self.proposal is None:
+            return
+        view = self.world.catalogue.views[self.view]
+        text = " ".join(p.sql for p in self.bound.where)
+        for name, column in view.columns.items():
+            if re.search(rf"\b{name}\b", text) or name in self.bound.columns:
+                continue
+            if column.type == "BOOLEAN" and self.role(name, "filter_flag") > 0.6:
+                self.bound.where.append(Part(sql=name, reason="learnt"))
+            elif self.role(name, "filter_not_null") > 0.6:
+                self.bound.where.append(Part(sql=f"{name} IS NOT NULL", reason="learnt"))
+            elif self.role(name, "filter_null") > 0.6:
+                self.bound.where.append(Part(sql=f"{name} IS NULL", reason="learnt"))
+
     def _defaults(self) -> None:
+        self._contrasts()
+        self._learnt()
         columns = self.bound.columns
         if self.view == "executions" and "status" not in columns:
             self.bound.where.append(Part(sql="status = 'VALID'", reason="default: trades are valid fills"))

@@ -86,7 +86,7 @@ class Interpreter:
     ) -> Interpretation:
         view, score = ranked[0]
         margin = score - ranked[1][1]
-        bound = Binder(world, reading, view).bind()
+        bound = Binder(world, reading, view, proposal).bind()
         shape = Shaper(world, reading, bound, proposal).build()
         plan = shape.plan
         sql = compile_plan(plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,7 @@ class Shaper:
         self.world, self.reading, self.bound = world, reading, bound
         self.view = bound.view
         self.proposal = proposal
+        self.sees_names = True
         self.m = reading.mentions
         self.used = set(bound.used)
         self.doubts = list(bound.doubts)
@@ -99,7 +101,8 @@ class Shaper:
         """The learnt probability that a column of this view has a role; a half when there is no parser."""
         if self.proposal is None:
             return 0.5
-        return self.proposal.columns.get((self.view, column), {}).get(role, 0.0)
+        view, _, name = column.rpartition(".")
+        return self.proposal.columns.get((view or self.view, name), {}).get(role, 0.0)
 
     # -- the plan --------------------------------------------------------------------------------------------------
     def build(self) -> Shape:
@@ -107,10 +110,16 @@ class Shaper:
         self.dims = self._dims()
         self.measures = self._measures()
         rank = self._rank()
+        if rank is not None and self.proposal is not None and max(self.p(x) for x in ("limit", "order_desc", "order_asc", "extreme_row", "top_per_group", "latest_row")) < 0.2:
+            rank = None
+        elif rank is not None and self.proposal is not None and rank["limit"] == 1 and max(self.p(x) for x in ("limit", "extreme_row", "top_per_group", "latest_row")) < 0.3:
+            rank["limit"] = None
         self._share()
         mode = self._mode(rank)
+        if self.proposal is not None and mode == "grouped":
+            self._learnt_measures()
         self._numbers(mode)
-        mode = "grouped" if self.having and mode == "list" else mode
+        mode = "grouped" if self.having and mode in ("list", "distinct") else mode
         if mode == "list":
             plan = self._list(rank)
         elif mode == "distinct":
@@ -131,6 +140,8 @@ class Shaper:
                 sql, alias = found
                 own_noun = any(s.name == self.view for s in mention.of("view"))
                 grouped = self._group_led(i) or name in ("hour", "minute", "is_algo") or (name == "day" and mention.text.lower() in ("daily", "each day", "per day", "every day", "by day", "day by day"))
+                if self.proposal is not None and name not in ("hour", "minute", "day"):
+                    grouped = self.role(sql, "group") > (0.12 if grouped else 0.6)
                 if i in self.used and not grouped:
                     continue
                 if any(d.sql == sql for d in out):
@@ -147,12 +158,28 @@ class Shaper:
                 break
             else:
                 for name in columns:
-                    if self._group_led(i) and (sql := reach(self.world.catalogue, self.view, name)):
+                    if self._group_led(i) and (sql := reach(self.world.catalogue, self.view, name)) and self._textual(name):
                         out.append(Dim(i, sql, name, True, False))
                         self.used.add(i)
                         break
+        if self.proposal is not None:
+            known = {d.sql for d in out}
+            for (view, column), roles in self.proposal.columns.items():
+                sql = reach(self.world.catalogue, self.view, column)
+                wanted = column if view == self.view else f"{view}.{column}"
+                if roles.get("group", 0) > 0.6 and roles.get("bucket", 0) < 0.5 and sql == wanted and sql not in known and not self._is_time(column):
+                    out.append(Dim(-1, sql, column, True, False))
+        for sql in self.bound.split:
+            out.append(Dim(0, sql, sql.rpartition(".")[2], True, False))
         self._used_group_words(out)
         return out
+
+    def _is_time(self, column: str) -> bool:
+        return any(v.columns[column].type == "TIMESTAMP" for v in self.world.catalogue.views.values() if column in v.columns)
+
+    def _textual(self, name: str) -> bool:
+        kinds = {v.columns[name].type for v in self.world.catalogue.views.values() if name in v.columns}
+        return bool(kinds & {"STRING", "BOOLEAN", "DATE"}) and not name.endswith(("_name", "_id"))
 
     def _dim_sql(self, name: str) -> tuple[str, str] | None:
         catalogue, view = self.world.catalogue, self.world.catalogue.views[self.view]
@@ -203,6 +230,8 @@ class Shaper:
 
     def _used_group_words(self, dims: list[Dim]) -> None:
         for d in dims:
+            if d.i < 0:
+                continue
             j = d.i - 1
             while j >= 0 and j >= d.i - 5:
                 if self.m[j].is_op("group"):
@@ -215,8 +244,14 @@ class Shaper:
 
     def _asked_for(self, i: int) -> bool:
         text = self.m[i].text.lower()
-        if text in ("who", "whom"):
+        if text in ("who", "whom", "whose"):
             return True
+        for j in range(i - 1, max(-1, i - 4), -1):
+            mention = self.m[j]
+            if mention.is_op("top", "bottom", "second", "third"):
+                return True
+            if mention.compare is None and mention.kind != "filler" and not mention.of("code") and mention.kind != "sign":
+                break
         before = [self.m[j].text.lower() for j in range(max(0, i - 3), i)]
         return any(b in ("which", "what", "list", "name", "identify", "whose", "find", "give", "show", "any", "how many") for b in before)
 
@@ -247,6 +282,8 @@ class Shaper:
             if i in taken:
                 continue
             made = self._aggregate(i, agg, taken)
+            if made is not None and made.sql == "count(*)" and any(o.sql == made.sql for o in out) and self.m[i].text.lower() not in ("count", "number", "tally"):
+                self.doubts.append("two counts are asked for")
             if made is not None:
                 if not any(o.sql == made.sql for o in out):
                     out.append(made)
@@ -265,7 +302,7 @@ class Shaper:
             return None
         sides = [j for j in self.near(i, 1, 4) if not self.m[j].is_op("group")] + self.near(i, -1, 2)
         for j in sides:
-            if j in taken or self.m[j].kind != "sense":
+            if self.m[j].kind != "sense" or (j in taken and not (j > i and all(self.m[k].of("agg") for k in range(i + 1, j) if self.m[k].kind not in ("filler", "sign")))):
                 continue
             for s in self.m[j].of("meas"):
                 sql = self._row_sql(s.name)
@@ -276,6 +313,62 @@ class Shaper:
                 sql = sql.split("#")[0]
                 return Measure(i, _AGG_SQL[agg].format(self._unit(sql, s.name)), sql, f"{agg}_{s.name}", agg, s.name)
         return None
+
+    def _learnt_measures(self) -> None:
+        """Figures that the learnt parser expects and the rules did not find, and the other way round."""
+        assert self.proposal is not None
+        expected: list[tuple[str, str, float]] = []
+        for (view, column), roles in self.proposal.columns.items():
+            sql = column if view == self.view else f"{view}.{column}"
+            if reach(self.world.catalogue, self.view, column) != sql:
+                continue
+            for agg in (*_AGG_SQL, "count_distinct", "percentile"):
+                if roles.get(agg, 0) > 0.5 and not (column in self.world.catalogue.views[self.view].key and agg == "count"):
+                    expected.append((sql, agg, roles[agg]))
+        whole = [x for x in self.measures if x.agg in ("share",) or x.name in self.world.lexicon.aggregates or x.agg in self.world.lexicon.aggregates]
+        if whole:
+            return
+        kept = []
+        for x in self.measures:
+            column = re.sub(r" / [\d.]+$", "", x.row)
+            if x.agg == "count":
+                if self.p("count_rows") > 0.15 or not expected:
+                    kept.append(x)
+            elif x.agg == "count_distinct":
+                kept.append(x)
+            elif x.agg.startswith("p") and x.agg[1:].isdigit() or x.agg == "median" or not expected:
+                kept.append(x)
+            elif re.fullmatch(r"[\w.]+", column) and self.role(column, x.agg) < 0.15:
+                self.doubts.append(f"{x.agg} of {column}")
+            else:
+                kept.append(x)
+        self.measures = kept
+        have = {(re.sub(r" / [\d.]+$", "", x.row), x.agg) for x in kept}
+        rows = {r for r, _ in have}
+        for sql, agg, _ in expected:
+            if (sql, agg) in have or agg == "percentile" or (agg == "median" and sql in rows):
+                continue
+            if agg == "count_distinct":
+                if any(x.agg == "count_distinct" for x in kept):
+                    continue
+                self.measures = [x for x in self.measures if x.agg != "count" or self.p("count_rows") > 0.5]
+                self.measures.append(Measure(-1, f"count(DISTINCT {sql})", "", f"n_{sql.rpartition('.')[2]}", agg))
+                self.dims = [d for d in self.dims if d.sql != sql or d.grouped]
+                continue
+            name = "lifetime" if sql == "lifetime_ms" else ""
+            near = [x for x in self.loose if x[2].split("#")[0] == sql]
+            i = near[0][0] if near else -1
+            if near:
+                self.used.add(i)
+                self.loose = [x for x in self.loose if x[0] != i]
+            text = f"abs({sql})" if self.p("absolute") > 0.5 and sql.endswith("_pct") else sql
+            self.measures.append(Measure(i, _AGG_SQL[agg].format(self._unit(text, name)), sql, f"{agg}_{sql.rpartition('.')[2]}", agg, name))
+        if self.p("count_rows") > 0.5 and not any(x.agg == "count" for x in self.measures):
+            self.measures.append(Measure(-1, "count(*)", "", "n", "count"))
+        if self.measures:
+            for i, _, _ in self.loose:
+                self.used.add(i)
+            self.loose = [x for x in self.loose if x[0] not in self.used]
 
     def _unit(self, sql: str, name: str) -> str:
         """Milliseconds in the unit that the question asks for."""
@@ -298,6 +391,8 @@ class Shaper:
             dim = next((d for d in getattr(self, "dims", []) if d.i == j), None)
             if dim is not None and not dim.grouped:
                 if dim.alias in self.world.catalogue.views[self.view].key and len(self.world.catalogue.views[self.view].key) == 1:
+                    break
+                if self.proposal is not None and self.role(dim.sql, "count_distinct") < 0.3:
                     break
                 self.dims = [d for d in self.dims if d is not dim]
                 self.used.add(j)
@@ -331,9 +426,13 @@ class Shaper:
         if not codes:
             self.doubts.append("a share of what is not clear")
             return
-        i, column, _ = codes[-1]
+        whole = [x for x in codes if self._of_all(x[0])]
+        kept = [x for x in codes if x not in whole] or codes
+        i, column, _ = kept[-1]
+        if len(kept) > 1 and marks[0] > kept[-1][0]:
+            i, column, _ = kept[0]
         part = next((p for p in self.where if p.sql.startswith(f"{column} ") and p.reason == "code"), None)
-        if part is None or len({c for _, c, _ in codes}) > 1 and self.proposal is None:
+        if part is None or len({c for _, c, _ in kept}) > 1 and not self.role(column, "condition") > 0.5:
             self.doubts.append("which part of the whole is not clear")
         if part is None:
             return
@@ -349,6 +448,11 @@ class Shaper:
         self.measures = [x for x in self.measures if x.agg != "count"]
         self.measures.append(Measure(marks[0], text, "", "pct" if percent else "share", "share"))
         self.used |= set(marks)
+
+    def _of_all(self, i: int) -> bool:
+        """Whether "of all", "of the total" or "out of" leads to mention `i`: it belongs to the whole."""
+        before = [m.text.lower() for m in self.m[max(0, i - 4) : i]]
+        return "of" in before and bool(set(before) & {"all", "total", "the", "our", "everything", "out", "todays"})
 
     # -- ranking ---------------------------------------------------------------------------------------------------
     def _rank(self) -> dict[str, object] | None:
@@ -389,10 +493,28 @@ class Shaper:
     def _plural(self, i: int) -> bool:
         return False
 
+    def _ranks_rows(self, rank: dict[str, object]) -> bool:
+        """Whether the ranking word stands at the view's own noun: "the heaviest order per desk"."""
+        for j in self.near(int(rank["i"]), 1, 2):  # type: ignore[call-overload]
+            mention = self.m[j]
+            if any(s.name == self.view for s in mention.of("view")) or mention.is_op("trades"):
+                return True
+            if mention.of("dim"):
+                return False
+        return False
+
     # -- mode ------------------------------------------------------------------------------------------------------
     def _mode(self, rank: dict[str, object] | None) -> str:
         grouped = [d for d in self.dims if d.grouped]
+        if self.proposal is not None:
+            return self._learnt_mode(bool(grouped))
+        if rank and rank["name"] in ("newest", "oldest") and not self.measures and not grouped:
+            return "list"
+        if rank and grouped and not self.measures and self._ranks_rows(rank):
+            return "list"
         if self.measures or grouped:
+            return "grouped"
+        if any("#" in sql for _, _, sql in self.loose) and not any(m.compare and m.compare.explicit for m in self.m) and not rank:
             return "grouped"
         key = self.world.catalogue.views[self.view].key
         targets = [d for d in self.dims if d.target]
@@ -410,6 +532,16 @@ class Shaper:
             if targets[0].alias not in key and not (nouns and nouns[0] < targets[0].i):
                 return "distinct"
         return "list"
+
+    def _learnt_mode(self, grouped: bool) -> str:
+        aggregated = max(self.p("aggregate"), self.p("count_rows"), self.p("group"), self.p("scalar"))
+        if self.p("distinct") > 0.5 and self.p("group") < 0.5 and self.p("aggregate") < 0.5:
+            return "distinct"
+        if aggregated > max(0.5, self.p("list")) or (grouped and self.p("group") > 0.5):
+            return "grouped"
+        if self.p("list") > 0.5 or aggregated < 0.5:
+            return "list"
+        return "grouped" if self.measures or grouped else "list"
 
     def _list_words(self) -> bool:
         return any(m.is_op("list") for m in self.m) or any(m.text.lower() in ("list", "show", "ids", "id", "each") for m in self.m)
@@ -514,6 +646,12 @@ class Shaper:
         fits = {"pct": ("spread_dev", "mid_dev", "above_mid", "below_mid", "cancel_ratio", "fill_rate", "reject_rate", "fp_rate", "price_move", "surprise", "share"),
                 "bps": ("spread", "eff_spread", "distance", "avg_spread_20d"),
                 "qty": ("qty", "filled_qty", "cancelled_qty", "leaves", "opp_fill", "adv", "net", "max_order_qty", "bid_qty", "ask_qty"), "money": ("notional", "price", "max_notional", "net")}.get(number.unit or "")  # fmt: skip
+        if self.proposal is not None and number.unit not in ("pct",):
+            ranged = sorted(((self.role(c, "filter_range"), c) for c, k in self.world.catalogue.views[self.view].columns.items() if k.type in ("DOUBLE", "INT", "BIGINT")), reverse=True)
+            taken = " ".join(w.sql for w in self.where)
+            for prob, c in ranged[:2]:
+                if prob > 0.5 and not re.search(rf"\b{c}\b [<>]", taken):
+                    out.append((-1, c, c))
         for x in self.measures:
             if (fits is None or x.name in fits or x.agg in fits) and x.agg != "count" and mode == "grouped" and abs(x.i - i) <= 8:
                 out.append((-1, x.name or x.agg, f"agg:{x.sql}"))
@@ -579,11 +717,15 @@ class Shaper:
             extra += [c for c in view.columns if self.role(c, "select") > 0.3 and view.columns[c].sensitivity is None]
         times = [view.time] if view.time else []
         order = self._row_order(rank)
+        extra = [*[c for c in view.columns if any(re.search(rf"\b{c}\b", p.sql) for p in self.where)], *extra]
+        if self.sees_names and (re.search(r"\bnames?\b|\bcalled\b", self.reading.question, re.IGNORECASE) or self.view in ("traders", "accounts")):
+            extra += [c for c in ("trader_name", "account_name") if c in view.columns]
         columns = list(dict.fromkeys([*view.key, *times, *asked, *[o.sql for o in order], *extra]))
         plan = Plan(view=self.view, where=tuple(self.where), shown=tuple(self._shown(c) for c in columns), order=order)
         if rank and rank["limit"] is not None:
-            plan = Plan(**{**plan.__dict__, "limit": rank["limit"], "offset": rank["offset"]})
-        elif any(m.kind == "time" and m.time and m.time.kind in ("at",) for m in self.m) and self.view == "quotes":
+            groups = [d for d in self.dims if d.grouped]
+            plan = Plan(**{**plan.__dict__, "limit": rank["limit"], "offset": rank["offset"], "per": tuple(d.alias for d in groups), "ties": bool(rank.get("ties"))})
+        elif self.view == "quotes" and "symbol" in self.bound.filtered and not any(m.compare and m.compare.explicit for m in self.m) and all(p.kind in ("at", "now") for _, p in self.bound.times):
             plan = Plan(**{**plan.__dict__, "order": (Order(sql="quote_ts", desc=True), Order(sql="quote_seq", desc=True)), "limit": 1})
         return plan
 
@@ -624,6 +766,11 @@ class Shaper:
 
     def _distinct(self) -> Plan:
         columns = list(dict.fromkeys(d.sql for d in self.dims))
+        if self.proposal is not None:
+            likely = [c for c in self.world.catalogue.views[self.view].columns if self.role(c, "select") > 0.5]
+            columns = [c for c in columns if self.role(c, "select") > 0.2 or c not in self.bound.filtered] if not likely else likely
+        if not columns:
+            columns = list(self.world.catalogue.views[self.view].key)
         return Plan(view=self.view, where=tuple(self.where), shown=tuple(self._shown(c) for c in columns), distinct=True)
 
     def _grouped(self, rank: dict[str, object] | None) -> Plan:
@@ -634,10 +781,15 @@ class Shaper:
         if rank is not None and grouped and others and rank["limit"] is not None:
             per = tuple(d.alias for d in grouped)
             keys += others
-        elif not grouped or any(d.target for d in others) or self.having:
-            keys += others
         else:
-            keys += others
+            for d in others:
+                if self.proposal is not None:
+                    if self.role(d.sql, "group") > 0.3:
+                        keys.append(d)
+                elif d.target or self._enumerated(d) and not self._single(d):
+                    keys.append(d)
+                elif not self._single(d) and self.m[d.i].text.lower() not in ("day", "days", "line", "name", "market"):
+                    self.doubts.append(f"{self.m[d.i].text!r} beside the grouping")
         for i, name, sql in self.loose:
             agg = "sum" if name in SUMMED else "max" if name in PEAKS else "avg"
             if "#" in sql:
@@ -650,6 +802,8 @@ class Shaper:
         order: tuple[Order, ...] = ()
         limit = None
         offset = 0
+        if rank is not None and rank["name"] in ("newest", "oldest"):
+            self.doubts.append("first or last of a group")
         if rank is not None:
             main = self._ranked_measure(measures, rank)
             order = (Order(sql=main.alias, desc=rank["name"] not in ("bottom", "oldest")),)
@@ -661,11 +815,20 @@ class Shaper:
         columns = [d for d in keys]
         return Plan(
             view=self.view, where=tuple(self.where),
-            keys=tuple(Part(sql=d.sql, alias=d.alias, phrase=self.m[d.i].text, span=self.m[d.i].span, reason="grouping") for d in columns),
+            keys=tuple(Part(sql=d.sql, alias=d.alias, phrase=self.m[d.i].text if d.i >= 0 else "", span=self.m[d.i].span if d.i >= 0 else None, reason="grouping" if d.i >= 0 else "learnt") for d in columns),
             measures=tuple(Part(sql=x.sql, alias=x.alias, phrase=self.m[x.i].text if x.i >= 0 else "", span=self.m[x.i].span if x.i >= 0 else None, reason="measure" if x.i >= 0 else "default: count") for x in measures),
             having=tuple(self.having), order=order, limit=limit, offset=offset,  # type: ignore[arg-type]
             per=per, ties=bool(rank and rank.get("ties")),
         )  # fmt: skip
+
+    def _single(self, d: Dim) -> bool:
+        before = self.m[d.i - 1].text.lower() if d.i else ""
+        return d.sql in self.bound.filtered or before in ("my", "our", "this", "that", "the same", "same")
+
+    def _enumerated(self, d: Dim) -> bool:
+        """A dim in a list of asked columns: behind a comma, "with", "and" or a full stop."""
+        before = [m.text.lower() for m in self.m[max(0, d.i - 3) : d.i]]
+        return bool(set(before) & {",", ".", "with", "and", ":", "-", "/", "both"})
 
     def _unique(self, measures: list[Measure]) -> list[Measure]:
         out: dict[str, Measure] = {}

@@ -129,6 +129,8 @@ class Extractor:
             hits = self.values.lookup(words)
             if not hits and re.search(r"[a-z]-?\d|-", joined) and " " not in joined:
                 hits = [h for h in self.values.spelled(joined) if len(joined) > 3]
+            if tuple(t.stem for t in part if not t.is_sign) in self.lexicon.phrases:
+                hits = [h for h in hits if h.category != "account"]
             return list(hits)
         low = words[0]
         if low in _COMMON_WORDS and not (part[0].text.isupper() and low not in ("us",)):
@@ -140,6 +142,8 @@ class Extractor:
             hits = [h for h in self.values.spelled(low) if len(low) >= 4 and any(c.isdigit() for c in low)]
         if not hits:
             return []
+        if low in self.lexicon.words and low not in ("clients",):
+            hits = [h for h in hits if h.category != "account"]
         plain_word = stem(low) in self._stems or low in self._stems
         if plain_word:
             hits = [h for h in hits if (part[0].text.isupper() and len(low) <= 5) or h.category in ("parameter",) and "_" in low or (h.how in ("name",) and h.category == "symbol")]
@@ -218,7 +222,7 @@ class Extractor:
         return self._mention(question, tokens, "word", i, i + 1)
 
     def _spelling(self, word: str) -> str | None:
-        if len(word) < 5 or not word.isalpha():
+        if len(word) < 6 or not word.isalpha():
             return None
         near = [w for w in self._spellable if abs(len(w) - len(word)) <= 1 and w[0] == word[0] and DamerauLevenshtein.distance(w, word, score_cutoff=1) <= 1]
         stems = {stem(w) for w in near}

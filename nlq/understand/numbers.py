@@ -68,6 +68,7 @@ def number_at(tokens: Sequence[Token], i: int) -> Number | None:
     if plain is None:
         return None
     value, unit, end = plain
+    end = min(end, len(tokens))
     if unit is None and end < len(tokens):
         unit, end = _unit(tokens, end)
     return Number(value, unit, i, end)
@@ -113,7 +114,7 @@ def _words(tokens: Sequence[Token], i: int) -> tuple[float, str | None, int] | N
                 current = (current or 1) * 100
             else:
                 total, current = total + (current or 1) * scale, 0
-        elif low in ("and", "-") and seen and j + 1 < len(tokens) and tokens[j + 1].low in (ONES | TENS):
+        elif low in ("and", "-") and seen and j + 2 <= len(tokens) and j + 1 < len(tokens) and tokens[j + 1].low in (ONES | TENS):
             if low == "and" and not any(t.low in SCALES for t in tokens[i:j]):
                 break
             j += 1
