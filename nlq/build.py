@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nlq.draft import Drafter
     from nlq.execute import Executor
     from nlq.interpret import Interpreter
+    from nlq.learn import Parser
     from nlq.record import Record
     from retrieval.retrieve import Document
     from streaming.catalogue import Catalogue
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 VALUES_TTL_S = 60.0
 """How old the index of names may be before a question waits for a new one. Reference data changes rarely within a day;
 a minute keeps a newly listed instrument askable without re-reading nine views for every question."""
+
+DEFAULT_THRESHOLD = 0.9
+"""Confidence from which a draft is shown as an answer; its risk–coverage curve is in docs/evaluation.md."""
 
 
 @dataclass(kw_only=True)
@@ -116,19 +120,15 @@ def build_parts(
     """
     from nlq.execute import Executor
     from nlq.interpret import Interpreter
-    from nlq.learn import Confidence, Parser
     from nlq.record import Record
-    from retrieval.models import embedding_model_dir
     from retrieval.values import ValueIndex
 
     catalogue = source.catalogue
     executor = Executor(source)
-    parser = Parser.load(catalogue, encoder=embedding_model_dir())
-    confidence = Confidence.load()
+    parser = _parser(catalogue)
+    aliases = Interpreter.aliases(catalogue)
     pool = InterpreterPool(
-        catalogue,
-        executor,
-        lambda rows: Interpreter(catalogue, ValueIndex.build(rows), parser, confidence=confidence),
+        catalogue, executor, lambda rows: Interpreter(catalogue, ValueIndex.build(rows, aliases), parser)
     )
     parts = Parts(
         catalogue=catalogue,
@@ -138,7 +138,7 @@ def build_parts(
         interpreter=pool,
         retrieve=_retriever(catalogue),
         drafter=None,
-        threshold=confidence.threshold if threshold is None else threshold,
+        threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
     )
     if llm is not None:
         _attach_model(parts, llm, llm_token, llm_model, model_threads)
@@ -164,6 +164,19 @@ def parts_for_directory(
     parts = build_parts(source, record_dir=record_dir, llm=llm, model_threads=2)
     parts.on_close.insert(0, source.close)
     return parts
+
+
+def _parser(catalogue: Catalogue) -> Parser | None:
+    """The learnt parser; without its files the rules stand alone, and say less."""
+    from nlq.learn import Parser
+    from nlq.learn.parser import WeightsError
+    from retrieval.models import ModelFileError, embedding_model_dir
+
+    try:
+        return Parser.load(catalogue, encoder=embedding_model_dir())
+    except (ModelFileError, WeightsError) as error:
+        log.warning("no learnt parser: %s", error)
+        return None
 
 
 def _retriever(catalogue: Catalogue) -> Callable[[str, str], Sequence[Any]]:
