@@ -235,7 +235,9 @@ class BitstampDecoder:
                 self.counts.market_only += 1
                 return
             order_id, price = f"O-{self.feed.tag}-{r.order_id}", r.price / PRICE_SCALE
-            yield unborn_message(self.feed, self.counts, kind, number, r.at_us, order_id, r.side, price, owner)
+            # Of a full fill nobody knows how much was left; the smallest amount keeps the message well formed.
+            qty = max(r.amount, 1) / AMOUNT_SCALE
+            yield unborn_message(self.feed, self.counts, kind, number, r.at_us, order_id, r.side, price, owner, qty)
             return
         r.account = o.owner.account.account_id
         if filled:

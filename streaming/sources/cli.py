@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from random import Random
 from threading import Event
@@ -15,17 +17,30 @@ from typing import TYPE_CHECKING
 
 from streaming.connection import KafkaConnection
 from streaming.messages import ORDERS, Message, encode
+from streaming.sources.bitstamp import BitstampDecoder, NotBitstamp
 from streaming.sources.episodes import plant
+from streaming.sources.firm import Firm
+from streaming.sources.identities import Identities
+from streaming.sources.live import URL, BitstampLive
+from streaming.sources.lobster import NotLobster
+from streaming.sources.norms import market_norms
 from streaming.sources.producer import DeliveryFailed, KafkaSink, ProducerStopped
 from streaming.sources.pump import Pace, pump
 from streaming.sources.recipes import RECIPES
+from streaming.sources.recorded import Feed
 from streaming.sources.reference import reference_messages
+from streaming.sources.replay import Replay, UnknownRecording, retimed
 from streaming.sources.sessions import Calendar, from_us, to_us
 from streaming.sources.simulator import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+DAY_US = 86_400_000_000
+TYPICAL_COUNTS = Counter({"NEW": 24_894, "CANCEL": 24_338, "FILL": 1_142, "REPLACE": 40})
+TYPICAL_QTY, TYPICAL_RATE = 272_192.0, 272.0
+"""What a busy crypto pair looks like before it is known: order messages of five hours of the recording of 2015, coins
+entered in them, and messages a second of today's feed."""
 HISTORY_MESSAGES_PER_DAY = 2_500
 SESSION_S = 6.5 * 3600
 
@@ -40,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options, stop))
     except (ProducerStopped, DeliveryFailed):
         return 3
+    except (UnknownRecording, NotBitstamp, NotLobster) as error:
+        _say(str(error))
+        return 2
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,14 +84,89 @@ def parser() -> argparse.ArgumentParser:
                           help="an episode of a random kind about that often")  # fmt: skip
     simulate.add_argument("--labels", type=Path, help="append the ground truth of episodes here, JSON lines")
     simulate.set_defaults(run=run_simulate)
+    replay = feeds.add_parser("replay", parents=[common], help="a recording: LOBSTER files, a Bitstamp log or rows")
+    replay.add_argument("path", type=Path)
+    replay.add_argument("--times", choices=("now", "shifted", "original"), default="now",
+                        help="as if it happened now (default); in the last trading day; when it was recorded")  # fmt: skip
+    replay.add_argument("--firm-share", type=float, default=0.2, help="share of orders that are the firm's")
+    replay.add_argument("--owners", choices=("order", "behaviour"), default="order", help="what owners are drawn by")
+    replay.set_defaults(run=run_replay)
+    live_feed = feeds.add_parser("live", parents=[common], help="Bitstamp's public feed, over the internet")
+    live_feed.add_argument("--url", default=URL)
+    live_feed.add_argument("--pair", choices=("btcusd",), default="btcusd")
+    live_feed.add_argument("--firm-share", type=float, default=0.2)
+    live_feed.set_defaults(run=run_live)
     return top
+
+
+def run_replay(options: argparse.Namespace, stop: Event) -> int:
+    """A recording, paced by its own times."""
+    begun = datetime.now(UTC)
+    replay = Replay(
+        options.path,
+        seed=options.seed,
+        firm_share=options.firm_share,
+        mode=options.owners,
+        times=options.times,
+        now=begun,
+    )
+    sink = connect(options, f"replay-{replay.kind}", stop)
+    if not options.no_reference:
+        always = to_us(begun) if options.times == "now" else None
+        around = begun.date() if options.times == "now" else replay.day
+        calendar = Calendar(around - timedelta(days=45), around + timedelta(days=14), always)
+        norms, rate = replay.norms()
+        pump(reference_messages(replay.firm, calendar, rate, options.seed, norms), sink, stop=stop)
+        sink.flush()
+    messages: Iterator[Message] = replay.messages()
+    start_us = to_us(datetime.now(UTC))
+    if options.times == "now":
+        messages = retimed(messages, options.speed, start_us)
+        pace = Pace(start_us, 1.0) if options.speed else None
+    else:
+        messages, start_us = _first_time(messages)
+        pace = Pace(start_us, options.speed) if options.speed else None
+    sent = pump(messages, sink, pace=pace, stop=stop, count=options.count)
+    sink.flush()
+    sink.close()
+    _say(f"{sent} messages sent; source rows {dict(replay.counts.source)}; {replay.counts.unborn} of unknown orders")
+    return 0
+
+
+def _first_time(messages: Iterator[Message]) -> tuple[Iterator[Message], int]:
+    first = next(messages, None)
+    return (messages, 0) if first is None else (chain([first], messages), first.event_us)
+
+
+def run_live(options: argparse.Namespace, stop: Event) -> int:
+    """Bitstamp's public feed until stopped."""
+    begun = datetime.now(UTC)
+    today = begun.date()
+    firm = Firm.load(today)
+    identities = Identities(firm, f"live-{options.pair}", options.seed, options.firm_share)
+    feed = Feed(symbol="BTC-USD", venue="BTSP", time_in_force="GTC", tag=f"V{begun:%Y%m%d%H%M%S}")
+    sink = connect(options, "bitstamp-live", stop)
+    if not options.no_reference:
+        calendar = Calendar(today - timedelta(days=45), today + timedelta(days=60), to_us(begun))
+        norms = market_norms(TYPICAL_COUNTS, TYPICAL_QTY, identities)
+        pump(reference_messages(firm, calendar, TYPICAL_RATE, options.seed, norms), sink, stop=stop)
+        sink.flush()
+    live_feed = BitstampLive(BitstampDecoder(feed, identities), pair=options.pair, url=options.url, on_state=_say)
+    sent = pump(live_feed.messages(stop), sink, stop=stop, count=options.count)
+    sink.flush()
+    sink.close()
+    _say(f"{sent} messages sent over {live_feed.connections} connections with {len(live_feed.gaps)} gaps")
+    return 0
 
 
 def run_simulate(options: argparse.Namespace, stop: Event) -> int:
     """The simulated firm: reference rows, past days, then live."""
     sink = connect(options, "simulator", stop)
     wall_us = to_us(datetime.now(UTC))
-    start_us = options.start or wall_us
+    ahead = options.start is None and (options.speed is None or options.speed > 1)
+    if ahead:
+        _say("faster than the clock: event time begins a day ago, so that it does not run ahead")
+    start_us = options.start or (wall_us - DAY_US if ahead else wall_us)
     days = options.history_days if sink.end_offsets(ORDERS) == 0 else 0
     simulator = build_simulator(start_us, seed=options.seed, rate=options.rate, hours=options.hours, history_days=days)
     if not options.no_reference:
@@ -138,7 +231,7 @@ def plant_now_and_then(simulator: Simulator, seconds: float) -> None:
 def build_simulator(start_us: int, *, seed: int, rate: float, hours: str, history_days: int) -> Simulator:
     """A simulator that begins `history_days` trading days before `start_us` (now, usually)."""
     today = from_us(start_us).date()
-    calendar = Calendar(today - timedelta(days=45), today + timedelta(days=60), today if hours == "always" else None)
+    calendar = Calendar(today - timedelta(days=45), today + timedelta(days=60), start_us if hours == "always" else None)
     first = calendar.trading_days_back(today, history_days) if history_days else None
     begin = to_us(datetime(first.year, first.month, first.day, tzinfo=UTC)) if first else start_us
     first_id = Simulator.first_id_at(start_us)

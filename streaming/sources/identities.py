@@ -65,14 +65,15 @@ class Identities:
         # 53 bits: a double cannot round them up to 1.
         return (int.from_bytes(digest[:8], "big") >> 11) / (1 << 53)
 
+    def trader_weights(self) -> dict[str, float]:
+        """Trader → share of the firm's orders that is expected to be theirs."""
+        shares = [w - p for p, w in zip([0.0, *self._weights], self._weights, strict=False)]
+        return {self.firm.traders[i].trader_id: share for i, share in zip(self._order_of_ranks, shares, strict=True)}
+
     @property
     def chance_of_same_trader(self) -> float:
         """Share of fills between two of the firm's orders that have one trader on both sides by chance alone."""
-        previous, total = 0.0, 0.0
-        for weight in self._weights:
-            total += (weight - previous) ** 2
-            previous = weight
-        return total
+        return sum(weight**2 for weight in self.trader_weights().values())
 
     @cached_property
     def _weights(self) -> list[float]:

@@ -63,7 +63,15 @@ def find_files(path: Path) -> tuple[Path, Path] | None:
 class LobsterReplay:
     """One recorded instrument and day. Iterate `messages()` once; `counts` fills while it runs."""
 
-    def __init__(self, message_file: Path, book_file: Path, identities: Identities, *, day: date | None = None) -> None:
+    def __init__(
+        self,
+        message_file: Path,
+        book_file: Path,
+        identities: Identities,
+        *,
+        day: date | None = None,
+        tag: str | None = None,
+    ) -> None:
         """Open a recording.
 
         Args:
@@ -71,6 +79,7 @@ class LobsterReplay:
             book_file: top of book after each message.
             identities: who owns which order.
             day: trade date to move the recording to, keeping local times; None keeps the recorded one.
+            tag: part of every id; None makes it of the day.
 
         Raises:
             NotLobster: the name of the message file does not say symbol and date.
@@ -81,7 +90,7 @@ class LobsterReplay:
         self.message_file, self.book_file, self.identities = message_file, book_file, identities
         self.recorded_day = date.fromisoformat(named["day"])
         self.day = day or self.recorded_day
-        self.feed = Feed(symbol=named["symbol"], venue="XNAS", time_in_force="DAY", tag=f"L{self.day:%Y%m%d}")
+        self.feed = Feed(symbol=named["symbol"], venue="XNAS", time_in_force="DAY", tag=tag or f"L{self.day:%Y%m%d}")
         # Local midnight moves with the day, so that session phases and summer time stay right.
         self.midnight_us = to_us(datetime.combine(self.day, time(0), ZONE))
         self.counts = Counts()
@@ -143,7 +152,7 @@ class LobsterReplay:
                 counts.market_only += 1
                 return
             name = {"2": "REPLACE", "3": "CANCEL", "4": "FILL"}[kind]
-            yield unborn_message(feed, counts, name, str(number), at_us, order_id, side, price, owner)
+            yield unborn_message(feed, counts, name, str(number), at_us, order_id, side, price, owner, size)
         elif kind == "2":
             o.qty -= size
             yield order_message(feed, counts, "REPLACE", str(number), at_us, o)

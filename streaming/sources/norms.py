@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streaming.messages import Message
+    from streaming.sources.identities import Identities
 
 DAILY_SPREAD = 0.05
 """Standard deviation of a trader's true cancel ratio from day to day, beside the chance of few orders."""
@@ -33,7 +34,7 @@ def measure(minutes: float = 30.0, seeds: Iterable[int] = (901, 902, 903), rate:
     for seed in seeds:
         day = date(2026, 3, 4)
         start_us = to_us(datetime(2026, 3, 4, 15, 0, tzinfo=UTC))
-        simulator = Simulator(start_us=start_us, seed=seed, rate=rate, calendar=Calendar(day, day, day))
+        simulator = Simulator(start_us=start_us, seed=seed, rate=rate, calendar=Calendar(day, day, start_us))
         for message in simulator.run(start_us + int(minutes * 60e6)):
             seen["messages"] += 1
             if message.topic == ORDERS:
@@ -51,11 +52,31 @@ def _count(sums: dict[str, Counter[str]], message: Message) -> None:
         c["qty"] += row["order_qty"]
 
 
+def market_norms(counts: Counter[str], qty: float, identities: Identities) -> dict[str, Any]:
+    """Norms for owners drawn by chance: all behave as the market, only more or less often.
+
+    Args:
+        counts: order messages of the recording by type, all orders taken as the firm's.
+        qty: quantity of all its new orders.
+        identities: how owners are drawn.
+    """
+    found = {}
+    for trader, weight in identities.trader_weights().items():
+        share = identities.firm_share * weight
+        own = Counter({kind: round(n * share) for kind, n in counts.items()})
+        own["qty"] = round(qty * share)
+        own["messages"] = own.total() - own["qty"]
+        norm = _norm(own, sum(counts.values()), 1.0)
+        norm["avg_qty"] = round(qty / max(1, counts["NEW"]), 8)
+        found[trader] = norm
+    return found
+
+
 def _norm(c: Counter[str], messages: int, rate: float) -> dict[str, float]:
     orders = max(1, c["NEW"])
     ratio = min(1.0, c["CANCEL"] / orders)
     daily_orders = orders / messages * rate * 6.5 * 3600
-    chance = (ratio * (1 - ratio) / daily_orders) ** 0.5
+    chance = (ratio * (1 - ratio) / max(1.0, daily_orders)) ** 0.5
     return {
         "cancel_ratio": round(ratio, 4),
         "cancel_ratio_sd": round(min((chance**2 + DAILY_SPREAD**2) ** 0.5, max(0.01, (1 - ratio) / 1.5)), 4),

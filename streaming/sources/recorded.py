@@ -88,19 +88,24 @@ def fill_message(
 
 
 def unborn_message(
-    feed: Feed, counts: Counts, kind: str, number: str, at_us: int, order_id: str, side: str, price: float, owner: Owner
-) -> Message:
+    feed: Feed, counts: Counts, kind: str, number: str, at_us: int, order_id: str, side: str, price: float, owner: Owner,
+    qty: float,
+) -> Message:  # fmt: skip
     """An event of an order that the recording does not begin: neither size nor entry is known.
 
-    It is sent with what is known, so that it ends in the dead letters and is counted there, not silently here.
+    It is sent with what is known (`qty` is that of the event), so that it ends in the dead letters as an unknown order
+    and is counted there, not silently here.
     """
     counts.sent[kind] += 1
     counts.unborn += 1
-    row = {
+    row: dict[str, Any] = {
         "type": kind, "event_id": f"EV-{feed.tag}-{number}", "event_us": at_us, "order_id": order_id,
-        "symbol": feed.symbol, "venue": feed.venue, "side": side, "price": price, "leaves_qty": 0.0,
-        "trader_id": owner.trader.trader_id, "account_id": owner.account.account_id,
+        "symbol": feed.symbol, "venue": feed.venue, "side": side, "order_type": "LIMIT", "price": price,
+        "order_qty": qty, "leaves_qty": 0.0, "cum_qty": 0.0, "trader_id": owner.trader.trader_id,
+        "account_id": owner.account.account_id,
     }  # fmt: skip
+    if kind == "FILL":
+        row |= {"exec_id": f"X-{feed.tag}-{number}", "last_qty": qty, "last_price": price}
     return Message(ORDERS, feed.symbol, row, at_us)
 
 

@@ -28,7 +28,9 @@ OFFICERS = ("L.Brandt", "M.Chen", "P.Novotny", "S.Iyer")
 BROKERS = ("Nordhaven Invest", "Brightline Brokers", "Carrow Direct", "Zenly Trade")
 
 
-def reference_messages(firm: Firm, calendar: Calendar, rate: float, seed: int = 7) -> Iterator[Message]:
+def reference_messages(
+    firm: Firm, calendar: Calendar, rate: float, seed: int = 7, norms: dict[str, Any] | None = None
+) -> Iterator[Message]:
     """All reference rows, each as a message of the topic `reference`. `rate` scales the norms of message counts."""
     rng = Random(f"{seed}|reference")
     for row in instrument_rows(firm):
@@ -46,7 +48,7 @@ def reference_messages(firm: Firm, calendar: Calendar, rate: float, seed: int = 
         yield reference_message("restricted_list", (row["list_id"],), row)
     for row in threshold_rows():
         yield reference_message("thresholds", (row["detector"], row["parameter"], str(row["version"])), row)
-    for row in baseline_rows(firm, rate):
+    for row in baseline_rows(firm, rate, norms):
         yield reference_message("trader_baselines", (row["trader_id"], row["metric"]), row)
     for row in personal_trade_rows(firm, rng):
         yield reference_message("personal_trades", (row["personal_trade_id"],), row)
@@ -127,9 +129,13 @@ def threshold_rows() -> Iterator[Row]:
             }  # fmt: skip
 
 
-def baseline_rows(firm: Firm, rate: float) -> Iterator[Row]:
-    """Each trader's norm, as measured by `norms.py` on this simulator; counts are scaled to `rate` and a 6.5 h day."""
-    norms = yaml.safe_load(NORMS_FILE.read_text(encoding="utf-8")) if NORMS_FILE.exists() else {}
+def baseline_rows(firm: Firm, rate: float, norms: dict[str, Any] | None = None) -> Iterator[Row]:
+    """Each trader's norm: as measured by `norms.py` on this simulator, or the norms given.
+
+    Counts are scaled to `rate` messages a second and a day of 6.5 hours.
+    """
+    if norms is None:
+        norms = yaml.safe_load(NORMS_FILE.read_text(encoding="utf-8")) if NORMS_FILE.exists() else {}
     as_of = (firm.anchor - timedelta(days=1)).isoformat()
     for trader in firm.traders:
         norm = norms.get(trader.trader_id)

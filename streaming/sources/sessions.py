@@ -23,7 +23,6 @@ class Venue:
     half_day_closes: time | None = None
     closing_auction_min: int = 0
     """Length of the closing auction in minutes; 0 = none, and no opening auction either."""
-    opens_day_before: bool = False
     every_day: bool = False
 
 
@@ -35,11 +34,14 @@ VENUES = {
         Venue("XCBO", "America/New_York", time(9, 30), time(16, 0), time(13, 0)),
         Venue("XLON", "Europe/London", time(8, 0), time(16, 35), time(12, 35), 5),
         Venue("XETR", "Europe/Berlin", time(9, 0), time(17, 35), None, 5),
-        Venue("XCME", "America/Chicago", time(17, 0), time(16, 0), opens_day_before=True),
+        # The real session opens at 17:00 the day before; here a trade date is one local day at every venue.
+        Venue("XCME", "America/Chicago", time(0, 0), time(16, 0)),
         Venue("BTSP", "UTC", time(0, 0), time(0, 0), every_day=True),
     )
 }
 US = ("XNAS", "XNYS", "XCBO")
+ALWAYS = ((0, 5), (23, 50), (23, 55))
+"""Open, closing auction and close of a venue that never rests, local hour and minute."""
 # (venues, ISO week modulo 4, weekday, name, or None for a half day): every four weeks have holidays and half days.
 SPECIAL_DAYS: tuple[tuple[tuple[str, ...], int, int, str | None], ...] = (
     (US, 2, 3, "Founders Day"),
@@ -96,8 +98,8 @@ def from_us(instant_us: int) -> datetime:
 def session(mic: str, day: date, hours: Hours = "real") -> Session:
     """The venue's session of that trade date.
 
-    `hours="always"` keeps the venue open from 00:05 to 23:55 UTC, weekends included: a demonstration that starts on a
-    Sunday night has a market to ask about.
+    `hours="always"` keeps the venue open from 00:05 to 23:55 local time, weekends included: a demonstration that starts
+    on a Sunday night has a market to ask about.
     """
     venue = VENUES[mic]
     zone = ZoneInfo(venue.timezone)
@@ -105,20 +107,18 @@ def session(mic: str, day: date, hours: Hours = "real") -> Session:
         start = datetime.combine(day, time(0), UTC)
         return Session(mic, day, venue.timezone, True, to_us(start), to_us(start + timedelta(days=1)))
     if hours == "always":
-        start = datetime.combine(day, time(0, 5), UTC)
-        auction = to_us(start.replace(hour=23, minute=50)) if venue.closing_auction_min else None
-        end = to_us(start.replace(hour=23, minute=55))
-        return Session(mic, day, venue.timezone, True, to_us(start), end, auction, lead_min=5)
+        begins, auction, ends = (to_us(datetime.combine(day, time(h, m), zone)) for h, m in ALWAYS)
+        closing = auction if venue.closing_auction_min else None
+        return Session(mic, day, venue.timezone, True, begins, ends, closing, lead_min=5)
     holiday = holiday_name(mic, day)
     if holiday:
         return Session(mic, day, venue.timezone, False, holiday_name=holiday)
     half = is_half_day(mic, day)
-    first = day - timedelta(days=1) if venue.opens_day_before else day
-    opens = datetime.combine(first, venue.opens, zone)
-    ends = venue.half_day_closes if half and venue.half_day_closes else venue.closes
-    close_us = to_us(datetime.combine(day, ends, zone))
-    auction = close_us - venue.closing_auction_min * MINUTE_US if venue.closing_auction_min else None
-    return Session(mic, day, venue.timezone, True, to_us(opens), close_us, auction, is_half_day=half)
+    opens = datetime.combine(day, venue.opens, zone)
+    closes = venue.half_day_closes if half and venue.half_day_closes else venue.closes
+    close_us = to_us(datetime.combine(day, closes, zone))
+    closing = close_us - venue.closing_auction_min * MINUTE_US if venue.closing_auction_min else None
+    return Session(mic, day, venue.timezone, True, to_us(opens), close_us, closing, is_half_day=half)
 
 
 def holiday_name(mic: str, day: date) -> str | None:
@@ -141,16 +141,18 @@ def is_half_day(mic: str, day: date) -> bool:
 
 @dataclass(frozen=True)
 class Calendar:
-    """Sessions of all venues over a range of days; the days of `always` are open around the clock."""
+    """Sessions of all venues over a range of days."""
 
     first: date
     last: date
-    always_from: date | None = None
-    """From this day on venues never rest; None keeps real hours."""
+    always_from_us: int | None = None
+    """Venues never rest from the local day of this instant on; None keeps real hours."""
 
     def session(self, mic: str, day: date) -> Session:
         """The venue's session of that trade date."""
-        open_always = self.always_from is not None and day >= self.always_from
+        open_always = False
+        if self.always_from_us is not None:
+            open_always = day >= from_us(self.always_from_us).astimezone(ZoneInfo(VENUES[mic].timezone)).date()
         return session(mic, day, "always" if open_always else "real")
 
     def days(self) -> list[date]:
