@@ -65,7 +65,8 @@ def recall(
     missed = []
     for n, case in enumerate(case for case in cases if case.expect == "answer"):
         text = " ".join([*(turn.question for turn in case.history), case.question])
-        order = [v for v, _ in retriever.rank_views(text, exclude_authors={case.author})]
+        ranking = retriever.rank(text, exclude_authors={case.author})
+        order = ranking.views
         readings = [needed(sql, retriever.catalogue, as_of) for sql in case.gold]
         place = min(max((order.index(v) for v in r[0]), default=0) for r in readings)
         for depth in DEPTHS:
@@ -74,9 +75,8 @@ def recall(
             missed.append(case.id)
         for view in sorted(readings[0][0]):
             wanted = {c for v, c in readings[0][1] if v == view}
-            ranked = [c for c, _ in retriever.rank_columns(text, view, exclude_authors={case.author})]
             for depth in (*DEPTHS, 16):
-                columns[depth] += _found(wanted, ranked[:depth])
+                columns[depth] += _found(wanted, ranking.columns[view][:depth])
         progress(n + 1)
     return Recall(
         views={d: Rate(sum(hits), len(hits)) for d, hits in views.items()},

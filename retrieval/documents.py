@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from streaming.catalogue import Catalogue, View
 
@@ -33,6 +33,15 @@ class Document:
     """Of an example: the approved SQL."""
     author: str = ""
     """Of an example: who asked it, so that an evaluation can leave that author out."""
+
+    def places(self) -> Iterator[tuple[str, str]]:
+        """The columns as (view, column); a column without its view is taken for one of each of the views."""
+        for place in self.columns:
+            view, dot, column = place.partition(".")
+            if dot:
+                yield view, column
+            else:
+                yield from ((view, place) for view in self.views)
 
 
 def catalogue_documents(catalogue: Catalogue) -> list[Document]:

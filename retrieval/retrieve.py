@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from retrieval.documents import Document, catalogue_documents
@@ -25,6 +26,15 @@ _NEIGHBOURS = 16
 """Approved questions that vote on which views are needed."""
 _WEIGHT = {"view": 1.0, "column": 0.5, "codes": 0.5, "glossary": 0.7, "join": 0.2, "example": 3.0}
 """How much a document of each kind says about which view is needed; approved questions know the most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """What a question needs, the likeliest first."""
+
+    views: tuple[str, ...]
+    columns: dict[str, tuple[str, ...]]
+    """View → its columns."""
 
 
 class Retriever:
@@ -88,39 +98,32 @@ class Retriever:
             *[d for d, _ in examples if set(d.views) <= allowed][:k],
         ]
 
-    def rank_views(
-        self, question: str, role: str | None = None, *, exclude_authors: Collection[str] = ()
-    ) -> list[tuple[str, float]]:
-        """Every view that the role may see with its evidence, best first."""
+    def rank(self, question: str, role: str | None = None, *, exclude_authors: Collection[str] = ()) -> Ranking:
+        """Views and, of each view, columns in the order of the evidence that a question needs them."""
         allowed, vector = self._views(role), self._vector(question)
-        scores: dict[str, float] = defaultdict(float)
-        found = self._meaning.search(question, vector)[:_CANDIDATES]
-        found += self._examples.search(question, vector, exclude_authors)[:_NEIGHBOURS]
-        for document, score in found:
-            for view in document.views:
-                scores[view] += score * _WEIGHT[document.kind]
-        return sorted(((view, scores.get(view, 0.0)) for view in allowed), key=lambda pair: (-pair[1], pair[0]))
-
-    def rank_columns(
-        self, question: str, view: str, *, exclude_authors: Collection[str] = ()
-    ) -> list[tuple[str, float]]:
-        """Columns of one view with their evidence, best first."""
-        vector = self._vector(question)
-        scores: dict[str, float] = dict.fromkeys(self.catalogue.views[view].columns, 0.0)
+        views: dict[str, float] = dict.fromkeys(allowed, 0.0)
+        columns = {view: dict.fromkeys(self.catalogue.views[view].columns, 0.0) for view in allowed}
         found = self._meaning.search(question, vector, depth=4 * _CANDIDATES)
         found += self._examples.search(question, vector, exclude_authors)[:_NEIGHBOURS]
-        for document, score in found:
-            for place in document.columns:
-                owner, _, column = place.partition(".")
-                if owner == view and column in scores:
-                    scores[column] += score * _WEIGHT[document.kind]
-        return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
+        for place, (document, score) in enumerate(found):
+            weighted = score * _WEIGHT[document.kind]
+            if document.kind == "example" or place < _CANDIDATES:
+                for view in allowed.intersection(document.views):
+                    views[view] += weighted
+            for view, column in document.places():
+                if column in columns.get(view, ()):
+                    columns[view][column] += weighted
+        return Ranking(views=_ordered(views), columns={view: _ordered(of) for view, of in columns.items()})
 
     def _views(self, role: str | None) -> frozenset[str]:
         return self.catalogue.roles[role].views if role is not None else frozenset(self.catalogue.views)
 
     def _vector(self, question: str) -> Vectors | None:
         return self._embedder.encode([question])[0] if self._embedder is not None else None
+
+
+def _ordered(scores: dict[str, float]) -> tuple[str, ...]:
+    return tuple(sorted(scores, key=lambda name: (-scores[name], name)))
 
 
 def _named_in(question: str, term: Document) -> bool:
