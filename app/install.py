@@ -9,6 +9,7 @@ import argparse
 import os
 import shutil
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from streaming.cache import default_cache
 from streaming.java import JavaMissing, find_java
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 GIB = 1024**3
 LIBRARIES_BYTES = 8 * GIB
@@ -123,28 +124,39 @@ def fetch(cache: Path, *, language_model: bool = True) -> None:
         ModelFileError: a model could not be had.
         JavaMissing: there is no Java to resolve the jars with.
     """
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
-
     from retrieval.models import ensure_model
     from streaming.jars import ensure_jars
 
-    text = TextColumn("{task.description:<17}")
-    with Progress(text, BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[what]}")) as bar:
-        task = bar.add_task("Kafka, Spark jars", total=None, what="", visible=False)
-        ensure_jars(
-            cache,
-            lambda done, total, what: bar.update(task, completed=done, total=total, what=what, visible=True),
-        )
-    with Progress(text, BarColumn(), DownloadColumn(), TimeElapsedColumn()) as bar:
-        task = bar.add_task("Embedding model", total=None, visible=False)
-        ensure_model(
-            "embedding", cache, lambda done, total, _: bar.update(task, completed=done, total=total, visible=True)
-        )
-        if language_model:
-            task = bar.add_task("Language model", total=None, visible=False)
-            ensure_model(
-                "language", cache, lambda done, total, _: bar.update(task, completed=done, total=total, visible=True)
-            )
+    with _bar("Kafka and Spark jars", in_bytes=False) as report:
+        ensure_jars(cache, report)
+    with _bar("Embedding model") as report:
+        ensure_model("embedding", cache, report)
+    if language_model:
+        with _bar("Language model") as report:
+            ensure_model("language", cache, report)
+
+
+@contextmanager
+def _bar(name: str, *, in_bytes: bool = True) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar that appears with the first report, so that a start with nothing to fetch shows nothing."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    detail = DownloadColumn() if in_bytes else TextColumn("{task.fields[what]}")
+    bar = Progress(TextColumn("{task.description:<20}"), BarColumn(), TimeElapsedColumn(), detail)
+    task: TaskID | None = None
+
+    def report(done: int, total: int, what: str) -> None:
+        nonlocal task
+        if task is None:
+            bar.start()
+            task = bar.add_task(name, total=total, what=what)
+        bar.update(task, completed=done, total=total, what=what)
+
+    try:
+        yield report
+    finally:
+        if task is not None:
+            bar.stop()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -175,7 +175,8 @@ def _run_ivy(module: Path, ivy_cache: Path, target: Path, jars: int, progress: C
             # Each jar is seen twice: its description is "found", its file is "[SUCCESSFUL ]".
             if words[:1] in (["found"], ["[SUCCESSFUL"]):
                 done += 1
-                progress(min(done, 2 * jars), 2 * jars, words[1] if words[0] == "found" else words[2])
+                name = (words[1] if words[0] == "found" else words[2]).partition("#")[2].partition(";")[0]
+                progress(min(done, 2 * jars), 2 * jars, name)
     return "".join(lines)
 
 
