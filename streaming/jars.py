@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 LOCK = Path(__file__).with_name("jars.lock")
+IVY_SETTINGS = Path(__file__).with_name("ivysettings.xml")
 Folder = Literal["broker", "spark"]
 
 
@@ -145,10 +146,11 @@ def _download(root: Path, wanted: tuple[Jar, ...], progress: Callable[[int, int,
 
 
 def _ivy_module(wanted: Iterable[Jar]) -> str:
-    # `->master` takes the jar alone: the lock is already the whole closure, so nothing else may come along.
+    # The jar alone: the lock is already the whole closure, so nothing else may come along. `master` is the jar where a
+    # mirror's settings read POMs, `default` where none are read.
     lines = [
         f"<dependency org={quoteattr(jar.organisation)} name={quoteattr(jar.module)} rev={quoteattr(jar.revision)} "
-        f'conf="{jar.folder}->master" transitive="false"/>'
+        f'conf="{jar.folder}->master(default)" transitive="false"/>'
         for jar in wanted
     ]
     folders = sorted({jar.folder for jar in wanted})
@@ -162,10 +164,10 @@ def _ivy_module(wanted: Iterable[Jar]) -> str:
 
 
 def _run_ivy(module: Path, ivy_cache: Path, target: Path, jars: int, progress: Callable[[int, int, str], None]) -> str:
-    settings = os.environ.get("NLQ_IVY_SETTINGS")
+    settings = os.environ.get("NLQ_IVY_SETTINGS") or str(IVY_SETTINGS)
     pattern = f"{target}/[conf]/[artifact]-[revision].[ext]"
     command = [str(find_java().command), "-jar", str(_ivy_jar()), "-cache", str(ivy_cache), "-ivy", str(module)]
-    command += ["-retrieve", pattern, *(["-settings", settings] if settings else [])]
+    command += ["-retrieve", pattern, "-settings", settings]
     lines: list[str] = []
     done = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as ivy:
