@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SUMMED = {"qty", "notional", "filled_qty", "cancelled_qty", "leaves", "lag", "n_trades", "n_quotes", "replaces", "n_new", "n_cancel", "n_fill", "opp_fill"}
 """Measures that add up; the others are averaged when no aggregate is said."""
+DURATIONS = {"lifetime", "to_close", "age", "ran", "hours_late"}
+"""Measures in milliseconds."""
 PEAKS = {"deviation", "max_order_qty", "cancel_ratio"}
 _AGG_SQL = {"sum": "sum({})", "avg": "avg({})", "median": "percentile({}, 0.5)", "max": "max({})", "min": "min({})",
             "stddev": "stddev({})", "p95": "percentile({}, 0.95)", "p90": "percentile({}, 0.9)", "p99": "percentile({}, 0.99)",
@@ -114,6 +116,8 @@ class Shaper:
             rank = None
         elif rank is not None and self.proposal is not None and rank["limit"] == 1 and max(self.p(x) for x in ("limit", "extreme_row", "top_per_group", "latest_row")) < 0.3:
             rank["limit"] = None
+        if any(x.agg == "net" for x in self.measures):
+            self.where = [p for p in self.where if not p.sql.startswith("side ")]
         self._share()
         mode = self._mode(rank)
         if self.proposal is not None and mode == "grouped":
@@ -169,10 +173,34 @@ class Shaper:
                 wanted = column if view == self.view else f"{view}.{column}"
                 if roles.get("group", 0) > 0.6 and roles.get("bucket", 0) < 0.5 and sql == wanted and sql not in known and not self._is_time(column):
                     out.append(Dim(-1, sql, column, True, False))
+        self._buckets(out)
         for sql in self.bound.split:
             out.append(Dim(0, sql, sql.rpartition(".")[2], True, False))
         self._used_group_words(out)
         return out
+
+    def _buckets(self, out: list[Dim]) -> None:
+        """"In 5-minute buckets": a key of fixed width over the view's clock."""
+        time = self.world.catalogue.views[self.view].time
+        marks = [i for i, m in enumerate(self.m) if m.is_op("bucket")]
+        if not time or not (marks or self.p("time_bucket") > 0.6 and self.proposal is not None):
+            return
+        if any(d.alias in ("hour", "minute", "day") for d in out):
+            self.used |= set(marks)
+            return
+        for i, m in enumerate(self.m):
+            number = m.compare.number if m.compare is not None else None
+            if number is not None and self.free(i) and number.unit in ("s", "min", "h") and (not marks or min(abs(i - k) for k in marks) <= 3):
+                unit = {"s": "seconds", "min": "minutes", "h": "hours"}[number.unit]
+                out.append(Dim(i, f"window({time}, '{number.text} {unit}').start", "bucket", True, False))
+                self.used |= {i, *marks}
+                return
+        text = self.reading.question.lower()
+        for word, sql in (("half hour", f"window({time}, '30 minutes').start"), ("half-hour", f"window({time}, '30 minutes').start"), ("quarter hour", f"window({time}, '15 minutes').start"), ("hour", f"date_trunc('HOUR', {time})"), ("minute", f"date_trunc('MINUTE', {time})"), ("day", f"CAST({time} AS DATE)")):
+            if word in text and self.proposal is not None:
+                out.append(Dim(-1, sql, "bucket", True, False))
+                self.used |= set(marks)
+                return
 
     def _is_time(self, column: str) -> bool:
         return any(v.columns[column].type == "TIMESTAMP" for v in self.world.catalogue.views.values() if column in v.columns)
@@ -259,12 +287,17 @@ class Shaper:
     def _row_sql(self, name: str) -> str | None:
         sql = self.world.lexicon.measures.get(name, {}).get(self.view)
         if sql is not None:
-            return sql
+            return sql.replace("{now}", self._now())
         for view in ("instruments", "traders"):
             column = self.world.lexicon.measures.get(name, {}).get(view)
             if column and reach(self.world.catalogue, self.view, column):
                 return reach(self.world.catalogue, self.view, column)
         return None
+
+    def _now(self) -> str:
+        from nlq.understand.times import Clock
+
+        return Clock(as_of=self.world.as_of, time=None, day=None).now
 
     def _measures(self) -> list[Measure]:
         out: list[Measure] = []
@@ -365,6 +398,9 @@ class Shaper:
             self.measures.append(Measure(i, _AGG_SQL[agg].format(self._unit(text, name)), sql, f"{agg}_{sql.rpartition('.')[2]}", agg, name))
         if self.p("count_rows") > 0.5 and not any(x.agg == "count" for x in self.measures):
             self.measures.append(Measure(-1, "count(*)", "", "n", "count"))
+        for i, m in enumerate(self.m):
+            if self.free(i) and m.kind == "sense" and any(x.agg == s.name for x in self.measures for s in m.of("agg")):
+                self.used.add(i)
         if self.measures:
             for i, _, _ in self.loose:
                 self.used.add(i)
@@ -372,13 +408,14 @@ class Shaper:
 
     def _unit(self, sql: str, name: str) -> str:
         """Milliseconds in the unit that the question asks for."""
-        if name != "lifetime":
+        if name not in DURATIONS:
             return sql
-        words = {m.text.lower() for m in self.m}
-        if words & {"seconds", "secs", "sec", "second", "s"}:
-            return f"{sql} / 1000.0"
-        if words & {"minutes", "mins"} and not any(m.kind == "time" and "min" in m.text for m in self.m):
-            return f"{sql} / 60000.0"
+        timed = {k for k, m in enumerate(self.m) if m.kind in ("time", "number")}
+        words = {m.text.lower() for k, m in enumerate(self.m) if k not in timed}
+        for per, units in ((3_600_000.0, {"hours", "hour", "hrs", "h"}), (60_000.0, {"minutes", "mins", "minute", "min"}), (86_400_000.0, {"days"}), (1000.0, {"seconds", "secs", "sec", "second", "s"})):
+            if words & units:
+                self.used |= {k for k, m in enumerate(self.m) if m.text.lower() in units}
+                return f"({sql}) / {per}" if " " in sql else f"{sql} / {per}"
         return sql
 
     def _count(self, i: int, agg: str) -> Measure | None:
@@ -413,7 +450,7 @@ class Shaper:
     def _share(self) -> None:
         """A part of a whole: the code that comes last is the part, the rest is the whole."""
         marks = [i for i, m in enumerate(self.m) if self.free(i) and m.is_op("share", "percent") and not (m.compare)]
-        if not marks:
+        if not marks or (self.proposal is not None and max(self.p("share"), self.p("percent"), self.p("conditional")) < 0.2):
             return
         percent = any(self.m[i].is_op("percent") for i in marks) or "%" in self.reading.question
         scale = "100.0 * " if percent else ""
@@ -423,31 +460,61 @@ class Shaper:
             return
         codes = [(i, c, v) for c, found in self.bound.columns.items() for i, v, neg in found if self.m[i].kind == "sense" and not neg]
         codes.sort()
-        if not codes:
-            self.doubts.append("a share of what is not clear")
-            return
-        whole = [x for x in codes if self._of_all(x[0])]
-        kept = [x for x in codes if x not in whole] or codes
-        i, column, _ = kept[-1]
-        if len(kept) > 1 and marks[0] > kept[-1][0]:
-            i, column, _ = kept[0]
-        part = next((p for p in self.where if p.sql.startswith(f"{column} ") and p.reason == "code"), None)
-        if part is None or len({c for _, c, _ in kept}) > 1 and not self.role(column, "condition") > 0.5:
-            self.doubts.append("which part of the whole is not clear")
+        part = self._numerator(codes, marks)
         if part is None:
             return
         self.where.remove(part)
-        amount = next(((j, sql) for j, name, sql in self.loose if name in ("qty", "notional")), None)
+        words = self.reading.question.lower()
+        if part.sql == "side = 'SELL_SHORT'" and re.search(r"\b(?:sold|sell|sells|selling|sales?)\b(?! short)", re.sub(r"short[- ](?:sell(?:ing|s)?|sales?|sold)|sold short|sell(?:ing)? short", "", words)):
+            self.where.append(Part(sql="side IN ('SELL', 'SELL_SHORT')", reason="glossary: sells include short sales"))
+        amount = next(((j, sql) for j, name, sql in self.loose if name in ("qty", "notional", "filled_qty")), None)
+        if amount is None and self.proposal is not None:
+            column = next((c for c in ("qty", "notional", "order_qty") if self.role(c, "sum") > 0.5), None)
+            amount = (-1, column) if column else None
+        if amount is None:
+            weighed = next((x for x in self.measures if x.agg == "sum" and x.row), None)
+            if weighed is not None:
+                amount = (weighed.i, weighed.row)
+                self.measures.remove(weighed)
         if amount is not None:
             j, sql = amount
-            self.used.add(j)
-            self.loose = [x for x in self.loose if x[0] != j]
+            if j >= 0:
+                self.used.add(j)
+            self.loose = [x for x in self.loose if x[0] != j and x[2] != sql]
             text = f"{scale}sum(CASE WHEN {part.sql} THEN {sql} ELSE 0 END) / sum({sql})"
         else:
             text = f"{scale}avg(CASE WHEN {part.sql} THEN 1.0D ELSE 0.0D END)"
         self.measures = [x for x in self.measures if x.agg != "count"]
         self.measures.append(Measure(marks[0], text, "", "pct" if percent else "share", "share"))
         self.used |= set(marks)
+
+    def _numerator(self, codes: list[tuple[int, str, tuple[str, ...]]], marks: list[int]) -> Part | None:
+        """The condition that makes the part: what the parser expects inside the figure, else the code that is not the whole."""
+        flags = [p for p in self.where if p.reason.startswith("glossary") and p.span is not None]
+        if self.proposal is not None:
+            best, score = None, 0.35
+            for p in [*self.where]:
+                if p.reason.startswith(("time", "default")):
+                    continue
+                names = re.findall(r"[a-z_.]+", p.sql)
+                prob = max((self.role(n, "condition") for n in names), default=0.0)
+                if prob > score:
+                    best, score = p, prob
+            if best is not None:
+                return best
+        if not codes:
+            if len(flags) == 1:
+                return flags[0]
+            self.doubts.append("a share of what is not clear")
+            return None
+        whole = [x for x in codes if self._of_all(x[0])]
+        kept = [x for x in codes if x not in whole] or codes
+        i, column, _ = kept[-1]
+        if len(kept) > 1 and marks[0] > kept[-1][0]:
+            i, column, _ = kept[0]
+        if len({c for _, c, _ in kept}) > 1:
+            self.doubts.append("which part of the whole is not clear")
+        return next((p for p in self.where if p.sql.startswith(f"{column} ") and p.reason == "code"), None)
 
     def _of_all(self, i: int) -> bool:
         """Whether "of all", "of the total" or "out of" leads to mention `i`: it belongs to the whole."""
@@ -473,7 +540,14 @@ class Shaper:
             else:
                 if text.endswith(" first") or text in ("descending", "desc", "ascending", "asc", "high to low", "low to high", "chronologically", "chronological", "in time order", "rank", "ranked", "ranking", "league table", "in order of time", "time order", "from the top", "by time", "in sequence"):
                     rank["limit"] = None
-            rank["plural"] = self._plural(i)
+            if rank["limit"] == 1 and not rank["offset"]:
+                for j in [*self.near(i, -1, 5), *self.near(i, 1, 3)]:
+                    number = self.m[j].compare
+                    minute = number is not None and number.number.unit == "min" and self.view == "trade_stats_1m"
+                    if number is not None and not number.explicit and self.free(j) and (number.number.unit in (None,) or minute) and 2 <= number.number.value <= 100 and float(number.number.value).is_integer():
+                        rank["limit"] = int(number.number.value)
+                        self.used.add(j)
+                        break
             self.used.add(i)
             for j, other in enumerate(self.m):
                 if j != i and other.is_op("top", "bottom", "newest", "oldest") and self.free(j):
@@ -490,9 +564,6 @@ class Shaper:
             return rank
         return None
 
-    def _plural(self, i: int) -> bool:
-        return False
-
     def _ranks_rows(self, rank: dict[str, object]) -> bool:
         """Whether the ranking word stands at the view's own noun: "the heaviest order per desk"."""
         for j in self.near(int(rank["i"]), 1, 2):  # type: ignore[call-overload]
@@ -506,6 +577,8 @@ class Shaper:
     # -- mode ------------------------------------------------------------------------------------------------------
     def _mode(self, rank: dict[str, object] | None) -> str:
         grouped = [d for d in self.dims if d.grouped]
+        if any(m.is_op("yesno") for m in self.m):
+            return "grouped"
         if self.proposal is not None:
             return self._learnt_mode(bool(grouped))
         if rank and rank["name"] in ("newest", "oldest") and not self.measures and not grouped:
@@ -560,8 +633,23 @@ class Shaper:
         number = compare.number
         op = compare.op
         after, before = self.near(i, 1, 3), self.near(i, -1, 4)
+        if number.unit == "times" and compare.explicit and float(number.value).is_integer() and number.value >= 2:
+            return self._times(i, op, number, before, after)
         if not compare.explicit and number.unit in (None, "times"):
             return self._bare(i, number)
+        if self.view == "order_flow_30s" and number.unit is None:
+            for j in [*after[:1], *before[:2]]:
+                column = self._flow_column(j)
+                if column:
+                    self.used.add(j)
+                    return self._keep(i, f"{column} {op} {number.text}", "count in the window")
+        share = next((x for x in self.measures if x.agg == "share"), None)
+        if share is not None and (number.unit in ("pct", "times") or number.value < 1) and mode == "grouped":
+            value = number.value if number.unit == "pct" or number.value > 1 else number.value * 100
+            value = value if "100.0 *" in share.sql else value / 100
+            self.having.append(Part(sql=f"{share.sql} {op} {literal(round(value, 10))}", phrase=mention.text, span=mention.span, reason="comparison"))
+            self.used.add(i)
+            return True
         if number.unit in ("s", "min", "h", "d", "ms") and has(self.world.catalogue, self.view, "lifetime_ms"):
             return self._keep(i, f"lifetime_ms {op} {literal(number.value * _MS[number.unit])}", "lifetime")
         if number.unit in ("s", "min", "h", "d") and self.view == "alerts" and op in (">", ">="):
@@ -598,6 +686,29 @@ class Shaper:
                 self.loose = [x for x in self.loose if x[0] != j]
             return self._keep(i, f"{self._abs(sql, i)} {op} {literal(value)}", name)
         return False
+
+    def _times(self, i: int, op: str, number: Number, before: list[int], after: list[int]) -> bool:
+        """"Amended three times or more", "traded more than 20 times"."""
+        for j in [*before[:2], *after[:1]]:
+            replaced = self.m[j].kind == "sense" and (any("REPLACE" in s.name for s in self.m[j].of("code")) or any(s.name == "replaces" for s in self.m[j].of("meas")))
+            if (replaced or self.m[j].text.lower() in ("changed", "altered")) and has(self.world.catalogue, self.view, "n_replaces"):
+                self.used.add(j)
+                self.loose = [x for x in self.loose if x[0] != j]
+                return self._keep(i, f"n_replaces {op} {number.text}", "replaces")
+        if self.proposal is not None and self.role("n_replaces", "filter_range") > 0.5:
+            return self._keep(i, f"n_replaces {op} {number.text}", "replaces")
+        return False
+
+    def _flow_column(self, j: int) -> str | None:
+        mention = self.m[j]
+        if mention.kind != "sense":
+            return None
+        if any(s.name == "cancel_ratio" for s in mention.of("meas")):
+            return None
+        if any("CANCEL" in s.name for s in mention.of("code")):
+            return "n_cancel"
+        views = {s.name for s in mention.of("view")}
+        return "n_new" if "orders" in views else "n_fill" if "executions" in views else None
 
     def _abs(self, sql: str, i: int) -> str:
         return sql
@@ -742,6 +853,9 @@ class Shaper:
             keys = (Order(sql=view.time, desc=desc),)
             return (*keys, Order(sql="quote_seq", desc=desc)) if self.view == "quotes" else keys
         at = int(rank["i"])  # type: ignore[call-overload]
+        likely = max(((self.role(c, "order"), c) for c in view.columns), default=(0.0, ""))
+        if self.proposal is not None and likely[0] > 0.6:
+            return (Order(sql=likely[1], desc=rank["name"] != "bottom"),)
         options = sorted(self._all_measures(), key=lambda x: (abs(x[0] - at), x[0] < at))
         if not options:
             sql = self._row_sql("qty")
@@ -798,6 +912,12 @@ class Shaper:
             self.measures.append(Measure(i, _AGG_SQL[agg].format(self._unit(sql, name)), sql, f"{agg}_{name}", agg, name))
         if not self.measures:
             self.measures.append(Measure(-1, "count(*)", "", "n", "count"))
+        if any(m.is_op("yesno") for m in self.m) and not keys:
+            self.used |= {i for i, m in enumerate(self.m) if m.is_op("yesno")}
+            self.measures.insert(0, Measure(-1, "count(*) > 0", "", "answer", "yesno"))
+        hour = next((d for d in keys if d.sql.startswith("date_trunc('HOUR'")), None)
+        if hour is not None:
+            keys.append(Dim(hour.i, f"hour({hour.sql})", "hour_of_day", True, False))
         measures = self._unique(self.measures)
         order: tuple[Order, ...] = ()
         limit = None

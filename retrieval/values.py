@@ -169,6 +169,8 @@ class ValueIndex:
             base = symbol.split("-")[0] if "-" in symbol else ""
             if base:
                 self._add(base, Hit("symbol", symbol, True, "name"))
+            if issuer and (option := re.search(r"\b(Call|Put) (\d+(?:\.\d+)?)(?: (\d{1,2}) ([A-Z][a-z]{2})[a-z]* (\d{4}))?", row.get("instrument_name") or "")):
+                self._option(symbol, issuer, row.get("underlying_symbol"), option)
             if issuer:
                 self.issuer_of[symbol] = issuer
                 symbols[issuer].append(symbol)
@@ -183,6 +185,16 @@ class ValueIndex:
             self.values["issuer"].add(issuer)
             for name in _company_names(issuer):
                 self._add(name, Hit("issuer", issuer, True, "name"))
+
+    def _option(self, symbol: str, issuer: str, underlying: str | None, found: re.Match[str]) -> None:
+        """"Tesla 400 put", "ABC Dec 105 calls": what people call a listed option."""
+        kind, strike, _, month, _ = found.groups()
+        months = {"", month.lower()} if month else {""}
+        for name in {*_company_names(issuer), underlying or ""} - {""}:
+            for word in (kind.lower(), f"{kind.lower()}s", f"{kind.lower()} option"):
+                for m in months:
+                    for text in (f"{name} {m} {strike} {word}", f"{name} {m} {word}", f"{name} {m} {strike}{kind[0].lower()}"):
+                        self._add(" ".join(text.split()), Hit("symbol", symbol, True, "name"))
 
     def _traders(self, rows: Mapping[str, pa.Table]) -> None:
         table = rows.get("traders")

@@ -130,7 +130,7 @@ class Extractor:
             if not hits and re.search(r"[a-z]-?\d|-", joined) and " " not in joined:
                 hits = [h for h in self.values.spelled(joined) if len(joined) > 3]
             if tuple(t.stem for t in part if not t.is_sign) in self.lexicon.phrases:
-                hits = [h for h in hits if h.category != "account"]
+                hits = [h for h in hits if h.category not in ("account", "error_field", "parameter", "topic", "reject_reason", "owner")]
             return list(hits)
         low = words[0]
         if low in _COMMON_WORDS and not (part[0].text.isupper() and low not in ("us",)):

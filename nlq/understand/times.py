@@ -200,7 +200,7 @@ def parse_clock(text: str, *, afternoon: bool = False) -> str | None:
         return None
     if late and hour < 12:
         hour += 12
-    elif not early and not late and 1 <= hour <= 6 and ":" not in text:
+    elif not early and not late and 1 <= hour <= 6 and not text.startswith("0"):
         hour += 12  # nobody trades at three at night: bare small hours are the afternoon
     return f"{hour:02}:{minute:02}:{second:02}" if hour < 24 and minute < 60 and second < 60 else None
 

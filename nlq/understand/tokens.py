@@ -93,8 +93,8 @@ def stem(word: str) -> str:
         root = word[: -len(ending)]
         if ending in ("ied", "ies"):
             return root + "y"
-        if ending == "es" and not root.endswith(("s", "x", "z", "ch", "sh")):
-            return root + "e" if not root.endswith("e") else root
+        if ending == "es":
+            return root if len(root) > 2 else root + "e"
         if ending in ("ing", "ings", "ed"):
             if len(root) > 3 and root[-1] == root[-2] and root[-1] not in "s":
                 return _e(root[:-1])
