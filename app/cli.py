@@ -227,7 +227,7 @@ def main() -> None:
 def _ask_directory(
     question: str, catalogue: Path, as_of: datetime | None, role: str | None, desk: str | None, *, quiet: bool
 ) -> Answer:
-    from nlq.build import parts_for_directory
+    from app.worlds import directory_parts
     from nlq.contracts import Principal
     from nlq.engine import Engine
     from nlq.record import RecordUnavailable
@@ -236,7 +236,7 @@ def _ask_directory(
     settings = read_settings()
     _tell("start Spark", quiet=quiet)
     try:
-        parts = parts_for_directory(catalogue, llm=settings.llm, as_of=as_of, record_dir=settings.record_dir)
+        parts = directory_parts(settings, catalogue, as_of)
     except (CatalogueError, RecordUnavailable) as error:
         raise broken(str(error)) from None
     engine = Engine(parts)

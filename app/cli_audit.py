@@ -59,16 +59,16 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Run an old answer again on the old versions and compare the result's hash. Exit code 0 same, 1 not."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
+    from app.worlds import directory_parts
     from nlq.client import ServiceError
     from nlq.record import RecordError
 
     if catalogue is not None:
         from nlq.audit import replay as run
-        from nlq.build import parts_for_directory
 
-        parts = parts_for_directory(catalogue, llm=None, record_dir=read_settings().record_dir)
+        parts = directory_parts(replace(read_settings(), llm=None), catalogue)
         try:
             body = asdict(run(parts, query_id))
         except RecordError as error:

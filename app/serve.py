@@ -7,23 +7,22 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.access import Access, Person, RateLimit
 from app.dev_signin import development_provider
 from app.identity import Identities
 from app.service import build_app
 from app.settings import SettingError, Settings
-from app.world import World
+from app.worlds import directory_world, live_world
 from nlq.record.redact import RedactingFilter
 from streaming.catalogue import Catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from fastapi import FastAPI
 
-    from nlq.build import Parts
 
 LOCAL_TOKEN = "local.token"  # noqa: S105 - a file name
 LOCAL_USER = "local"
@@ -69,44 +68,6 @@ def service(settings: Settings, directory: Path | None = None) -> FastAPI:
         app.include_router(development_provider(settings.oidc, world.catalogue, key, come_back))
         local_token(access, settings.data, world.catalogue)
     return app
-
-
-def directory_world(settings: Settings, directory: Path) -> World:
-    """A world of files."""
-
-    def open_parts() -> Parts:
-        from nlq.build import parts_for_directory
-
-        return parts_for_directory(directory, llm=settings.llm, record_dir=settings.record_dir)
-
-    return World(Catalogue.load(directory), open_parts, name=directory.name, data=settings.data)
-
-
-def live_world(settings: Settings) -> World:
-    """The world of the stream."""
-    held: list[Any] = []
-
-    def open_parts() -> Parts:
-        from streaming.pipeline import LivePipeline
-
-        from nlq.build import build_parts
-
-        pipeline = LivePipeline.open(settings)
-        held.append(pipeline)
-        return build_parts(
-            pipeline,
-            record_dir=settings.record_dir,
-            llm=settings.llm,
-            llm_token=settings.llm_token,
-            llm_model=settings.llm_model,
-            threshold=settings.threshold,
-            model_threads=settings.llm_threads,
-        )
-
-    def stream_status() -> Mapping[str, Any]:
-        return held[0].status() if held else {}
-
-    return World(Catalogue.load(), open_parts, name="live", data=settings.data, stream_status=stream_status)
 
 
 def local_token(access: Access, data: Path, catalogue: Catalogue) -> Path:

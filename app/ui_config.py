@@ -40,7 +40,7 @@ def page_command(settings: Settings) -> list[str]:
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
-        "secrets.files": json.dumps([str(secrets_file(settings))]),
+        "secrets.files": str(secrets_file(settings)),
         **{f"theme.{name}": value for name, value in THEME.items()},
     }
     if settings.tls_certificate is not None:

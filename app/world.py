@@ -97,8 +97,9 @@ class World:
         if self._opener is not None:
             self._opener.join(60)
         if engine is not None:
-            engine.parts.record.close()
+            record = engine.parts.record
             engine.close()
+            record.close()
 
     def status(self) -> dict[str, Any]:
         """How everything is, for people and for metrics."""

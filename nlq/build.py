@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nlq.execute import Executor
     from nlq.interpret import Interpreter
     from nlq.learn import Parser
-    from nlq.record import Record
+    from nlq.record import Record, RecordSettings
     from retrieval.retrieve import Document
     from streaming.catalogue import Catalogue
     from streaming.snapshot import Snapshot, SnapshotSource
@@ -106,6 +106,7 @@ def build_parts(
     llm_model: str | None = None,
     threshold: float | None = None,
     model_threads: int = 1,
+    record_settings: RecordSettings | None = None,
 ) -> Parts:
     """Parts over any world.
 
@@ -117,6 +118,7 @@ def build_parts(
         llm_model: name of the model at that endpoint.
         threshold: confidence from which an answer is shown; None takes the calibrated default.
         model_threads: threads of the embedded model; one beside a busy Spark (two fall from 12 to 0.8 tokens/s).
+        record_settings: how the record is sealed and for how long it is kept.
     """
     from nlq.execute import Executor
     from nlq.interpret import Interpreter
@@ -134,7 +136,7 @@ def build_parts(
         catalogue=catalogue,
         source=source,
         executor=executor,
-        record=Record.open(record_dir),
+        record=Record.open(record_dir, record_settings),
         interpreter=pool,
         retrieve=_retriever(catalogue),
         drafter=None,

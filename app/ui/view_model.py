@@ -1,0 +1,203 @@
+"""What the page shows, worked out without the page: chart form, CSV, times, stages. Nothing here imports Streamlit."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MAX_BARS = 30
+MAX_POINTS = 2_000
+MAX_LINES = 8
+STAGES = {
+    "understand": "Understanding the question",
+    "retrieve": "Finding the views that matter",
+    "draft": "The language model drafts SQL",
+    "ground": "Tying every word to the SQL",
+    "check": "Checking the SQL against your rights",
+    "execute": "Running it on the pinned snapshot",
+    "explain": "Looking for what emptied the result",
+}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^])")
+_JOINER = "\u2060"
+_ADDRESS = re.compile(r"(:\\?/|www|@)", re.IGNORECASE)
+_ID = re.compile(r"(_id|_seq|^id|_code)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """A chart in closed form: a kind and column names, never code."""
+
+    kind: Literal["bar", "line"]
+    x: str
+    y: str
+    series: str | None = None
+
+
+def chart_for(table: pa.Table) -> Chart | None:
+    """The chart that helps to read the table; None where a table alone is clearer."""
+    import pyarrow as pa
+
+    if table.num_rows < 2 or len(table.column_names) > 6:
+        return None
+    numbers, times, words = [], [], []
+    for field in table.schema:
+        if pa.types.is_timestamp(field.type) or pa.types.is_date(field.type):
+            times.append(field.name)
+        elif pa.types.is_integer(field.type) or pa.types.is_floating(field.type) or pa.types.is_decimal(field.type):
+            if not _ID.search(field.name):
+                numbers.append(field.name)
+        elif pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            words.append(field.name)
+    if not numbers:
+        return None
+    if len(times) == 1 and table.num_rows <= MAX_POINTS and len(words) <= 1 and len(numbers) <= 2:
+        series = words[0] if words else None
+        if series is None or _distinct(table, series) <= MAX_LINES:
+            unique = _distinct(table, times[0]) if series is None else table.num_rows
+            return Chart(kind="line", x=times[0], y=numbers[0], series=series) if unique == table.num_rows else None
+    if not times and len(words) >= 1 and table.num_rows <= MAX_BARS:
+        # The first column of words whose values name the rows; without one, bars would pile up.
+        for word in words:
+            if _distinct(table, word) == table.num_rows:
+                return Chart(kind="bar", x=word, y=_ranked_by(table, numbers))
+    return None
+
+
+def _ranked_by(table: pa.Table, numbers: Sequence[str]) -> str:
+    """The number that the rows are sorted by, if there is one: it is what was asked for."""
+    for name in reversed(numbers):
+        values = [v for v in table.column(name).to_pylist() if v is not None]
+        if values == sorted(values) or values == sorted(values, reverse=True):
+            return name
+    return numbers[0]
+
+
+def _distinct(table: pa.Table, column: str) -> int:
+    import pyarrow.compute as pc
+
+    return int(pc.count_distinct(table.column(column)).as_py())
+
+
+def csv_bytes(table: pa.Table) -> bytes:
+    """The table as CSV. A cell that a spreadsheet would take for a formula gets an apostrophe in front."""
+    sink = io.StringIO()
+    writer = csv.writer(sink)
+    writer.writerow([_cell(name) for name in table.column_names])
+    for row in table.to_pylist():
+        writer.writerow([_cell(value) for value in row.values()])
+    return sink.getvalue().encode("utf-8-sig")
+
+
+def _cell(value: Any) -> Any:
+    match value:
+        case None:
+            return ""
+        case bool() | int() | float():
+            return value  # a negative number is no formula
+        case datetime() | date():
+            return value.isoformat()
+    text = str(value)
+    return f"'{text}" if text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA[:4]) else text
+
+
+def plain(text: str) -> str:
+    """The text so that Markdown shows it as it stands: no links, images, colours or formulas out of data."""
+    # Addresses become links without any markup; a word joiner inside keeps them text.
+    return _ADDRESS.sub(f"\\1{_JOINER}", _MARKDOWN.sub(r"\\\1", text)).replace("\n", "  \n")
+
+
+def stage_text(stage: str) -> str:
+    """A stage of the question route in words."""
+    return STAGES.get(stage, stage.replace("_", " ").capitalize())
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration as people say it."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86400:.0f} days"
+
+
+def count_text(number: float) -> str:
+    """A count with thin groups."""
+    return f"{number:,.0f}".replace(",", " ")
+
+
+def instant_text(instant: datetime | str | None) -> str:
+    """An instant in UTC to the second; empty for none."""
+    if instant is None or instant == "":
+        return ""
+    moment = datetime.fromisoformat(instant) if isinstance(instant, str) else instant
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def scalar(table: pa.Table) -> tuple[str, str] | None:
+    """Name and text of the one value of a one-by-one result."""
+    if table.num_rows != 1 or table.num_columns != 1:
+        return None
+    value = table.column(0)[0].as_py()
+    if isinstance(value, bool) or value is None:
+        text = "no value" if value is None else str(value)
+    elif isinstance(value, int):
+        text = count_text(value)
+    elif isinstance(value, float):
+        text = count_text(value) if value == int(value) and abs(value) < 1e15 else f"{value:,.4g}"
+    elif isinstance(value, datetime):
+        text = instant_text(value)
+    else:
+        text = str(value)
+    return table.column_names[0].replace("_", " "), text
+
+
+def ledger_rows(grounding: Sequence[Any]) -> list[dict[str, str]]:
+    """The grounding ledger as rows of a table."""
+    return [
+        {
+            "in the question": entry.phrase or "(default)",
+            "in the SQL": entry.predicate or "(found no place)",
+            "because": entry.reason,
+        }
+        for entry in grounding
+    ]
+
+
+def offset_rows(offsets: Mapping[str, Mapping[int, int]], versions: Mapping[str, int]) -> list[dict[str, str]]:
+    """What was read, to the message and the table version."""
+    rows = [
+        {"source": f"Kafka {topic}", "read up to": ", ".join(f"{p}: {o}" for p, o in sorted(partitions.items()))}
+        for topic, partitions in sorted(offsets.items())
+    ]
+    return rows + [{"source": f"Delta {t}", "read up to": f"version {v}"} for t, v in sorted(versions.items())]
+
+
+def timing_rows(timings: Mapping[str, float]) -> list[dict[str, str]]:
+    """Stages with the time they took."""
+    return [
+        {"stage": stage_text(stage), "took": seconds_text(took)} for stage, took in timings.items() if stage != "total"
+    ]
+
+
+def alert_title(alert: Mapping[str, Any]) -> str:
+    """One line for an alert in a list."""
+    when = str(alert.get("created_ts") or "")[11:16]
+    kind = str(alert.get("detector") or "").replace("_", " ").capitalize()
+    return " · ".join(part for part in (when, kind, str(alert.get("symbol") or "")) if part)
+
+
+def explain_alert_question(alert: Mapping[str, Any]) -> str:
+    """A question that leads on from an alert."""
+    return f"show all orders of trader {alert.get('trader_id')} in {alert.get('symbol')} in the last 30 minutes"

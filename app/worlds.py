@@ -1,0 +1,104 @@
+"""The two worlds that can be served: the live stream, and a directory of files."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from app.world import World
+from streaming.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from app.settings import Settings
+    from nlq.build import Parts
+    from nlq.record import Record
+    from streaming.pipeline import LivePipeline
+    from streaming.snapshot import SnapshotSource
+
+
+def directory_world(settings: Settings, directory: Path) -> World:
+    """A world of files, without Kafka."""
+    return World(
+        Catalogue.load(directory), lambda: directory_parts(settings, directory), name=directory.name, data=settings.data
+    )
+
+
+def directory_parts(settings: Settings, directory: Path, as_of: datetime | None = None) -> Parts:
+    """Parts over a directory, with a Spark session of their own and the record of these settings.
+
+    Raises:
+        streaming.catalogue.CatalogueError: the directory is not a world.
+        nlq.record.RecordUnavailable: the record cannot be opened.
+    """
+    from streaming.directory import DirectorySource
+    from streaming.session import build_session
+
+    Catalogue.load(directory)  # a wrong directory should not cost a start of Spark
+    jars = any(directory.glob("*/_delta_log"))
+    spark = build_session("nlq-directory", jars=jars, driver_memory=settings.driver_memory)
+    parts = _parts(settings, DirectorySource(directory, spark, as_of))
+    parts.on_close.insert(0, spark.stop)
+    return parts
+
+
+def live_world(settings: Settings) -> World:
+    """The world of the stream: Kafka, live views, history."""
+    opened: list[LivePipeline] = []
+
+    def open_parts() -> Parts:
+        from streaming.pipeline import LivePipeline
+        from streaming.session import build_session
+
+        if settings.kafka is None:
+            raise ValueError("no broker is named; `nlq up` starts one, or set NLQ_KAFKA_BOOTSTRAP")
+        spark = build_session("nlq-live", driver_memory=settings.driver_memory)
+        pipeline = LivePipeline.start(spark, Catalogue.load(), settings.kafka, settings.data / "history")
+        opened.append(pipeline)
+        parts = _parts(settings, pipeline)
+        pipeline.query_audit = lambda session: audit_frame(session, pipeline.catalogue, parts.record)
+        parts.on_close[:0] = [spark.stop, pipeline.close]  # closed last: pipeline, then Spark
+        return parts
+
+    return World(
+        Catalogue.load(),
+        open_parts,
+        name="live",
+        data=settings.data,
+        stream_status=lambda: stream_numbers(opened[-1].status()) if opened else {},
+    )
+
+
+def audit_frame(session: SparkSession, catalogue: Catalogue, record: Record) -> DataFrame:
+    """The record of questions as the view `query_audit`."""
+    rows = record.rows()
+    if rows.num_rows == 0:
+        return session.createDataFrame([], catalogue.spark_ddl("query_audit"))
+    return session.createDataFrame(rows)
+
+
+def stream_numbers(status: Mapping[str, Any]) -> dict[str, Any]:
+    """The pipeline's status with the age of its newest event and plain values."""
+    as_of = status.get("as_of")
+    age = (datetime.now(UTC) - as_of).total_seconds() if isinstance(as_of, datetime) else None
+    plain = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in status.items()}
+    return {**plain, "age_s": None if age is None else round(age, 3)}
+
+
+def _parts(settings: Settings, source: SnapshotSource) -> Parts:
+    from nlq.build import build_parts
+
+    return build_parts(
+        source,
+        record_dir=settings.record_dir,
+        record_settings=settings.record,
+        llm=settings.llm,
+        llm_token=settings.llm_token,
+        llm_model=settings.llm_model,
+        threshold=settings.threshold,
+        model_threads=settings.llm_threads,
+    )
