@@ -153,7 +153,10 @@ def _column(source: Path, place: str, name: str, text: Any) -> Column:
     if not isinstance(text, str) or not text.strip():
         raise CatalogueError(f"{source}: {place} needs 'TYPE | meaning'")
     kind, *parts = (part.strip() for part in text.split("|"))
-    meaning, codes, unit, sensitivity = [], (), None, None
+    meaning: list[str] = []
+    codes: tuple[str, ...] = ()
+    unit: str | None = None
+    sensitivity: Sensitivity | None = None
     for part in parts:
         label, _, rest = part.partition(":")
         match label.strip():
@@ -166,9 +169,11 @@ def _column(source: Path, place: str, name: str, text: Any) -> Column:
             case "unit":
                 unit = rest.strip()
             case "sensitivity":
-                sensitivity = rest.strip()
-                if sensitivity not in ("pii", "restricted"):
-                    raise CatalogueError(f"{source}: {place} has the unknown sensitivity {sensitivity!r}")
+                match rest.strip():
+                    case "pii" | "restricted" as known:
+                        sensitivity = known
+                    case unknown:
+                        raise CatalogueError(f"{source}: {place} has the unknown sensitivity {unknown!r}")
             case _:
                 meaning.append(part)
     return Column(
