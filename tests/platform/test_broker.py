@@ -102,8 +102,12 @@ def test_listens_on_loopback_only(broker):
 
 
 def own_address():
+    """This machine's address beyond loopback."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # documentation address; a datagram socket sends nothing by connecting
+        try:
+            probe.connect(("192.0.2.1", 9))  # a documentation address; connecting a datagram socket sends nothing
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
         return probe.getsockname()[0]
 
 
