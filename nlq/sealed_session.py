@@ -83,7 +83,8 @@ ANALYSED_EXPRESSIONS = frozenset(
     LateralColumnAliasReference ListQuery Literal MakeDecimal Month NamePlaceholder OuterReference
     PreciseTimestampConversion RowNumber ScalarSubquery SortOrder SpecifiedWindowFrame SubtractDates
     SubtractTimestamps TimeAdd TimestampAdd TimestampAddInterval TimestampAddYMInterval TimestampDiff TryEval
-    UnscaledValue WindowExpression WindowSpecDefinition CurrentRow$ UnboundedFollowing$ UnboundedPreceding$ RowFrame$
+    ExtractANSIIntervalDays
+    ExtractANSIIntervalHours ExtractANSIIntervalMinutes ExtractANSIIntervalSeconds TypedNullLiteral UnscaledValue WindowExpression WindowSpecDefinition CurrentRow$ UnboundedFollowing$ UnboundedPreceding$ RowFrame$
     RangeFrame$ UnspecifiedFrame$ DivideDTInterval DivideYMInterval MultiplyDTInterval MultiplyYMInterval DatetimeSub
     Hour Minute Second SecondWithFraction MakeTimestamp Ceil Floor RoundCeil RoundFloor With CommonExpressionDef
     CommonExpressionRef Contains StartsWith EndsWith StringLPad StringRPad LambdaFunction NamedLambdaVariable Explode
@@ -112,16 +113,18 @@ class Seal:
 
     def __init__(self, spark: SparkSession) -> None:
         self._spark: Any = spark
-        self._jvm: Any = spark._jvm  # noqa: SLF001 - pyspark offers no other way to Spark's own objects
+        self._jvm: Any = spark._jvm
         self._walker = self._compile_walker()
         probe: Any = spark.newSession()
-        state = probe._jsparkSession.sessionState()  # noqa: SLF001
+        state = probe._jsparkSession.sessionState()
         registry, tables = state.functionRegistry(), state.tableFunctionRegistry()
         self._drop, kept = self._to_drop(registry, FUNCTIONS)
         self._drop_tables, kept_tables = self._to_drop(tables, TABLE_FUNCTIONS)
-        self._classes = ANALYSED_EXPRESSIONS | {
-            registry.lookupFunction(found).get().getClassName() for found in kept
-        } | {tables.lookupFunction(found).get().getClassName() for found in kept_tables}
+        self._classes = (
+            ANALYSED_EXPRESSIONS
+            | {registry.lookupFunction(found).get().getClassName() for found in kept}
+            | {tables.lookupFunction(found).get().getClassName() for found in kept_tables}
+        )
         self._properties = self._jvm.java.util.Properties()
         for name, value in SETTINGS.items():
             self._properties.setProperty(name, value)
@@ -130,13 +133,13 @@ class Seal:
     def open(self) -> SparkSession:
         """A fresh session with the settings of wall 2; call `close_registry` when its views are registered."""
         session: SparkSession = self._spark.newSession()
-        state: Any = session._jsparkSession.sessionState()  # type: ignore[attr-defined]  # noqa: SLF001
+        state: Any = session._jsparkSession.sessionState()  # type: ignore[attr-defined]
         state.conf().setConf(self._properties)
         return session
 
     def close_registry(self, session: SparkSession) -> None:
         """Take every function that is not on the list out of the session."""
-        state: Any = session._jsparkSession.sessionState()  # type: ignore[attr-defined]  # noqa: SLF001
+        state: Any = session._jsparkSession.sessionState()  # type: ignore[attr-defined]
         state.functionRegistry().functionBuilders().subtractAll(self._drop)
         state.tableFunctionRegistry().functionBuilders().subtractAll(self._drop_tables)
 
@@ -146,9 +149,13 @@ class Seal:
         Raises:
             PlanRefused: it is no query, or holds a class that is not on the list.
         """
-        state: Any = session._jsparkSession.sessionState()  # type: ignore[attr-defined]  # noqa: SLF001
+        state: Any = session._jsparkSession.sessionState()  # type: ignore[attr-defined]
+        if "${" in sql or not sql.replace("\n", " ").replace("\t", " ").isprintable():
+            raise PlanRefused("text")
         plan = state.sqlParser().parsePlan(sql)
         text = plan.toJSON()
+        if "${" in text:  # written with escapes
+            raise PlanRefused("text")
         refused = set(_CLASS.findall(text)) - PARSED_OPERATORS - PARSED_EXPRESSIONS
         if plan.getClass().getName() not in PARSED_OPERATORS or refused:
             raise PlanRefused(", ".join(sorted(refused)) or "root")
@@ -160,7 +167,7 @@ class Seal:
         Raises:
             PlanRefused: something else is in it.
         """
-        execution: Any = frame._jdf.queryExecution()  # type: ignore[operator]  # noqa: SLF001
+        execution: Any = frame._jdf.queryExecution()  # type: ignore[operator]
         for line in self._walker.classes(execution.analyzed()).splitlines():
             if line.startswith("view "):
                 if line.removeprefix("view ").lower() not in views:
@@ -174,8 +181,10 @@ class Seal:
         compiler.setParentClassLoader(self._jvm.java.lang.Thread.currentThread().getContextClassLoader())
         compiler.cook(source)
         gateway = self._spark.sparkContext._gateway  # noqa: SLF001
-        maker = compiler.getClassLoader().loadClass("PlanWalk").getDeclaredConstructor(
-            gateway.new_array(self._jvm.java.lang.Class, 0)
+        maker = (
+            compiler.getClassLoader()
+            .loadClass("PlanWalk")
+            .getDeclaredConstructor(gateway.new_array(self._jvm.java.lang.Class, 0))
         )
         return maker.newInstance(gateway.new_array(self._jvm.java.lang.Object, 0))
 

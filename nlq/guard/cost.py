@@ -78,8 +78,8 @@ def check_cost(tree: exp.Expr, facts: Facts, limits: GuardLimits) -> None:
             raise Refused("TOO_MANY_JOINS")
         group = scope.select.args.get("group")
         if group is not None:
-            rolled = [key for rollup in group.args.get("rollup") or () for key in rollup.expressions]
-            if len(group.expressions) + 3 * len(rolled) > limits.max_group_keys:
+            rolled = sum(len(rollup.expressions) for rollup in group.find_all(exp.Rollup))
+            if len(group.expressions) + 2 * rolled > limits.max_group_keys:
                 raise Refused("TOO_MANY_KEYS")
         _check_joins(scope, facts)
 

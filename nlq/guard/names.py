@@ -153,6 +153,8 @@ class _Resolver:
         scope = Scope(select=node, outer=outer)
         self.facts.scopes.append(scope)
         inner: list[Output] = []
+        if not node.expressions:
+            raise Refused("NODE", "Select")
         if (from_ := node.args.get("from_")) is not None:
             self._source(from_.this, scope)
         for join in node.args.get("joins") or ():

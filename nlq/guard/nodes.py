@@ -18,7 +18,18 @@ _QUERY = ("order", "limit", "offset", "with_")
 STRUCTURE: dict[type[exp.Expr], frozenset[str]] = {
     kind: frozenset(names)
     for kind, names in {
-        exp.Select: ("expressions", "distinct", "from_", "joins", "laterals", "where", "group", "having", "qualify", *_QUERY),
+        exp.Select: (
+            "expressions",
+            "distinct",
+            "from_",
+            "joins",
+            "laterals",
+            "where",
+            "group",
+            "having",
+            "qualify",
+            *_QUERY,
+        ),
         exp.Union: ("this", "expression", "distinct", *_QUERY),
         exp.Intersect: ("this", "expression", "distinct", *_QUERY),
         exp.Except: ("this", "expression", "distinct", *_QUERY),

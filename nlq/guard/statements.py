@@ -41,7 +41,7 @@ def check_file(
                 yield _check_line(line, number, catalogue, principal, now, limits)
 
 
-def _check_line(  # noqa: PLR0917 - the file's settings, handed on
+def _check_line(
     line: bytes, number: int, catalogue: Catalogue, principal: Principal, now: datetime, limits: GuardLimits
 ) -> dict[str, Any]:
     given: Any = None

@@ -1,0 +1,1 @@
+"""Attacks on both walls with figures: `python -m evals.security`."""
