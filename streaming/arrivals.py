@@ -5,8 +5,9 @@ Guarantees
   across a restart. Ids are compared by a 64-bit hash; with a million remembered ids a good message is taken for a
   duplicate about once in 10^13, and it is then a visible dead letter.
 - LATE: an event is late if it is older than the watermark that was declared before its batch. The watermark never goes
-  back. It trails the newest event by `delay`; while the source is behind, it trails the slowest partition, so that a
-  partition that is read later than another loses nothing.
+  back. It trails the newest event of the slowest partition by `delay`, so that a partition that is filled or read later
+  than another loses nothing, also in a replay at many times real speed. A partition without messages for `idle` seconds
+  of real time holds nothing back; when all were silent and messages come again, each is waited for anew.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-ARRIVAL_COLUMNS: Final = ("topic", "partition", "offset", "kind", "event_us", "id_hash", "exec_hash")
+Place = tuple[str, int]
+"""(topic, partition)."""
 
 DROP_SCHEMA: Final = pa.schema(
     [("topic", pa.string()), ("partition", pa.int32()), ("offset", pa.int64()), ("class", pa.string()),
@@ -61,59 +63,64 @@ class Watermark:
     """How far event time has come, per partition and as a whole. Microseconds; 0 before the first event."""
 
     delay_us: int
+    idle_s: float
     value_us: int = 0
     """Declared watermark."""
-    high_us: dict[tuple[str, int], int] = field(default_factory=dict)
+    high_us: dict[Place, int] = field(default_factory=dict)
     """Newest event of each partition."""
+    _awaited: dict[Place, float] = field(default_factory=dict)
+    """Partition → when it last had messages, or when the wait for its first ones began; monotonic seconds."""
+    _last: float = float("-inf")
 
     @property
     def newest_us(self) -> int:
         """Newest event of all: the as-of time of the views."""
         return max(self.high_us.values(), default=0)
 
-    def advance(self, batch: dict[tuple[str, int], int], *, behind: bool) -> None:
+    def advance(self, batch: Mapping[Place, int], *, now: float, partitions: Iterable[Place] = ()) -> None:
         """Take in a batch.
 
         Args:
             batch: newest event of each partition that the batch holds rows of.
-            behind: the batch was cut by its size limit, so that more is waiting.
+            now: monotonic seconds.
+            partitions: all partitions that are read.
         """
-        for place, newest in batch.items():
-            self.high_us[place] = max(newest, self.high_us.get(place, 0))
         if not batch:
             return
-        line = min(self.high_us[place] for place in batch) if behind else self.newest_us
-        self.value_us = max(self.value_us, line - self.delay_us)
+        if now - self._last > self.idle_s:
+            self._awaited = dict.fromkeys((*partitions, *self.high_us), now)
+        self._last = now
+        for place, newest in batch.items():
+            self.high_us[place] = max(newest, self.high_us.get(place, 0))
+            self._awaited[place] = now
+        awaited = [self.high_us.get(place, 0) for place, at in self._awaited.items() if now - at <= self.idle_s]
+        self.value_us = max(self.value_us, min(awaited) - self.delay_us)
 
 
 class Arrivals:
     """Judges batches one after the other. `judge` changes nothing; `accept` remembers what was published."""
 
-    def __init__(self, horizon: int, delay_us: int) -> None:
+    def __init__(self, horizon: int, delay_us: int, idle_s: float) -> None:
         self.seen = SeenIds(horizon)
-        self.watermark = Watermark(delay_us)
+        self.watermark = Watermark(delay_us, idle_s)
 
     def judge(self, batch: pa.Table) -> pa.Table | None:
         """The messages to turn into dead letters (schema `DROP_SCHEMA`); None when there are none, as usual."""
-        ids, execs, times = (batch.column(name).to_pylist() for name in ("id_hash", "exec_hash", "event_us"))
-        known = [key for key in ids if key is not None] + [key for key in execs if key is not None]
-        late = self.watermark.value_us > 0 and any(t is not None and t < self.watermark.value_us for t in times)
+        known = [*_present(batch, "id_hash"), *_present(batch, "exec_hash")]
+        oldest = pc.min(batch.column("event_us")).as_py()
+        late = oldest is not None and oldest < self.watermark.value_us
         if not late and len(set(known)) == len(known) and not self.seen.meets(known):
             return None
         return self._drops(batch)
 
-    def accept(self, batch: pa.Table, *, behind: bool) -> None:
-        """Remember the ids and times of a batch that is published."""
+    def accept(self, batch: pa.Table, *, now: float, partitions: Iterable[Place] = ()) -> None:
+        """Remember the ids and times of a batch that is published; see `Watermark.advance`."""
         for name in ("id_hash", "exec_hash"):
-            self.seen.add(key for key in batch.column(name).to_pylist() if key is not None)
-        newest: dict[tuple[str, int], int] = {}
-        times = batch.column("event_us").to_numpy(zero_copy_only=False)
-        topics, partitions = batch.column("topic").to_pylist(), batch.column("partition").to_pylist()
-        good = np.asarray(batch.column("kind").to_pylist(), dtype=object) != "D"
-        for i in np.flatnonzero(good):
-            place = (topics[i], partitions[i])
-            newest[place] = max(newest.get(place, 0), int(times[i]))
-        self.watermark.advance(newest, behind=behind)
+            self.seen.add(_present(batch, name))
+        good = batch.filter(pc.not_equal(batch.column("kind"), "D"))
+        newest = good.group_by(["topic", "partition"]).aggregate([("event_us", "max")]).to_pylist()
+        places = {(row["topic"], row["partition"]): row["event_us_max"] for row in newest}
+        self.watermark.advance(places, now=now, partitions=partitions)
 
     def _drops(self, batch: pa.Table) -> pa.Table:
         rows = sorted(batch.to_pylist(), key=lambda row: (row["topic"], row["partition"], row["offset"]))
@@ -138,3 +145,7 @@ class Arrivals:
             message = f"{behind_ms:.0f} ms older than the watermark"
             return {"class": "LATE", "field": _TIME_FIELD.get(str(row["kind"]), "event_us"), "message": message}
         return None
+
+
+def _present(batch: pa.Table, column: str) -> list[int]:
+    return list(batch.column(column).drop_null().to_pylist())

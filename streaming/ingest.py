@@ -13,7 +13,7 @@ import pyarrow as pa
 from streaming.enrich import ACCOUNTS, INSTRUMENTS, TRADERS, batch_sql
 from streaming.history import Batch
 from streaming.live_views import Segment
-from streaming.messages import REFERENCE
+from streaming.messages import EVENT_TOPICS, REFERENCE
 from streaming.reference import ReferenceFault, decode_reference
 from streaming.segments import COLUMNS, DEAD, materialised, open_plan
 
@@ -42,8 +42,8 @@ _LOOKUPS: Final = {
 class Ingest:
     """Turns checked messages into segments. Called by one thread at a time."""
 
-    def __init__(self, live: LiveViews, arrivals: Arrivals, max_batch_rows: int) -> None:
-        self.live, self.arrivals, self.max_batch_rows = live, arrivals, max_batch_rows
+    def __init__(self, live: LiveViews, arrivals: Arrivals) -> None:
+        self.live, self.arrivals = live, arrivals
         self.checkpoint: Path | None = None
         self.batches: deque[Batch] = deque()
         """Published and not yet in history."""
@@ -68,7 +68,8 @@ class Ingest:
         batch.createOrReplaceTempView("batch")
         open_plan(session, newest.segments[-1].plan).createOrReplaceTempView("carried")
         segment, arrivals = self._segment(session, reference, newest.number + 1)
-        self.arrivals.accept(arrivals, behind=arrivals.num_rows >= self.max_batch_rows * 0.9)
+        places = [(topic, p) for topic in EVENT_TOPICS for p in offsets.get(topic, {})]
+        self.arrivals.accept(arrivals, now=time.monotonic(), partitions=places)
         mark = self.arrivals.watermark
         counts = dict(newest.counts)
         for kind in arrivals.column("kind").to_pylist() + [DEAD] * sum(s.rows for s in extra):

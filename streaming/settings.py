@@ -19,6 +19,8 @@ class PipelineSettings:
     """Seconds that an event time may lie after its receipt."""
     late_after_s: float = 10.0
     """Seconds that the watermark trails the newest event."""
+    idle_after_s: float = 5.0
+    """Seconds without messages after which a partition no longer holds the watermark back."""
     duplicate_horizon: int = 500_000
     """Ids that are remembered at least."""
     live_rows: int = 500_000

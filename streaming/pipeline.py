@@ -1,0 +1,418 @@
+"""The event route, readable top to bottom: source → decode → check → (each batch) enrich → publish; history beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import shutil
+import tempfile
+import threading
+import time
+import uuid
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from streaming.arrivals import Arrivals
+from streaming.checks import check_sql
+from streaming.connection import KafkaConnection
+from streaming.decode import decode_sql
+from streaming.freshness import broker_answers, end_offsets, ingest_rows, instant, lag, percentile
+from streaming.history import History
+from streaming.ingest import Ingest
+from streaming.live_views import Generation, LiveViews, Segment, rows_of
+from streaming.maintenance import Maintenance
+from streaming.messages import EVENT_TOPICS, REFERENCE
+from streaming.outbox import Outbox
+from streaming.reference import ReferenceRows, ReferenceTable, reference_views
+from streaming.segments import DDL, DEAD, materialised, open_plan
+from streaming.settings import PipelineSettings
+from streaming.snapshot import Snapshot
+from streaming.views import fact_frame, local_frame, reference_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.streaming import StreamingQuery
+
+    from streaming.catalogue import Catalogue
+    from streaming.history import Batch, Manifest
+
+log = logging.getLogger(__name__)
+
+TOPICS: Final = (*EVENT_TOPICS, REFERENCE)
+FACTS: Final = frozenset({"order_events", "orders", "executions", "market_trades", "quotes", "dead_letters",
+                          "trade_stats_1m", "order_flow_30s"})  # fmt: skip
+"""Views that are made of events."""
+
+
+def checked_stream(spark: SparkSession, kafka: dict[str, str], offsets: str, settings: PipelineSettings) -> DataFrame:
+    """The static part of the route: what can be said about each message without any other."""
+    name = f"kafka_{uuid.uuid4().hex}"
+    raw = (
+        spark.readStream.format("kafka").options(**kafka).option("subscribe", ",".join(TOPICS))
+        .option("startingOffsets", offsets).option("maxOffsetsPerTrigger", settings.max_batch_rows)
+        .option("includeHeaders", "true").option("failOnDataLoss", "true").load()
+    )  # fmt: skip
+    raw.createOrReplaceTempView(name)
+    decoded = decode_sql(name, settings.largest_message)
+    checked = check_sql(decoded, largest_message=settings.largest_message, ahead_s=settings.ahead_s)
+    frame = spark.sql(checked)
+    spark.catalog.dropTempView(name)
+    return frame
+
+
+class LivePipeline:
+    """A world that is fed from Kafka. Made by `start`; a `SnapshotSource`."""
+
+    def __init__(
+        self, spark: SparkSession, catalogue: Catalogue, connection: KafkaConnection, data_dir: Path,
+        settings: PipelineSettings,
+    ) -> None:  # fmt: skip
+        """Open what is on disk; `start` is the way to use it."""
+        self.spark, self.catalogue, self.connection, self.settings = spark, catalogue, connection, settings
+        self.query_audit: Callable[[SparkSession], DataFrame] | None = None
+        """Opens the rows of the view `query_audit`; None leaves it empty."""
+        self._session = _quiet(spark)
+        self._history = History(self._session, data_dir)
+        self._reference_table = ReferenceTable(self._session, data_dir)
+        self._last = self._history.last_manifest()
+        arrivals = Arrivals(settings.duplicate_horizon, int(settings.late_after_s * 1e6), settings.idle_after_s)
+        self.live = LiveViews(self._restore(arrivals))
+        self._ingest = Ingest(self.live, arrivals)
+        self._outbox = Outbox(connection)
+        self._maintenance = Maintenance(
+            self._session, self.live, self._ingest, self._history, self._reference_table, settings,
+            self._outbox.dead_letters, self._last,
+        )  # fmt: skip
+        self._query: StreamingQuery | None = None
+        self._stop = threading.Event()
+        self._ready = threading.Event()
+        self._state, self._detail = "STARTING", "reading what is on the broker"
+        self._faults: dict[str, str] = {}
+        self._threads: list[threading.Thread] = []
+
+    @classmethod
+    def start(
+        cls, spark: SparkSession, catalogue: Catalogue, bootstrap: str | KafkaConnection, data_dir: str | Path,
+        settings: PipelineSettings | None = None,
+    ) -> LivePipeline:  # fmt: skip
+        """Begin where history ends and return once the views have caught up, or `ready_within_s` is over.
+
+        Args:
+            spark: session with Delta and the Kafka source (`streaming.session.build_session`).
+            catalogue: the shipped one.
+            bootstrap: broker addresses, or a connection with credentials. The topics must exist, or come to exist.
+            data_dir: history and state; one pipeline at a time.
+            settings: sizes and times.
+        """
+        connection = bootstrap if isinstance(bootstrap, KafkaConnection) else KafkaConnection(bootstrap_servers=bootstrap)
+        pipeline = cls(spark, catalogue, connection, Path(data_dir), settings or PipelineSettings())
+        for name, work in (("ingest", pipeline._supervise), ("history", pipeline._maintain)):
+            thread = threading.Thread(target=work, name=f"pipeline-{name}", daemon=True)
+            thread.start()
+            pipeline._threads.append(thread)
+        pipeline._ready.wait(pipeline.settings.ready_within_s)
+        return pipeline
+
+    # -- reading
+
+    def snapshot(self, as_of: datetime | None = None) -> Snapshot:
+        """Pin the newest views, or with `as_of` the views as they stood when that was the newest event.
+
+        Raises:
+            LookupError: nothing was in the views yet at that time.
+        """
+        generation = self.live.pin()
+        release = _once(partial(self.live.release, generation))
+        try:
+            wanted_us = None if as_of is None else int(as_of.timestamp() * 1e6)
+            if wanted_us is None or wanted_us >= generation.newest_us:
+                return self._snapshot(generation, None, generation.reference, release)
+            batch, version = self._batch_at(wanted_us)
+            reference = generation.reference
+            if version is not None:
+                reference = self._reference_table.load(reference_views(self.catalogue), version)
+            return self._snapshot(generation, batch, reference, release)
+        except BaseException:
+            release()
+            raise
+
+    def status(self) -> dict[str, Any]:
+        """How the stream is: state, what is wrong, lag, rates, freshness, watermark, dead letters."""
+        newest, ends = self.live.newest, end_offsets(self._query)
+        recent = [entry for entry in list(self._ingest.seconds) if entry[0] > time.monotonic() - 30]
+        batch_s = [seconds for _, seconds, _ in recent]
+        return {
+            "state": self._state, "detail": self._detail, "faults": dict(self._faults),
+            "broker": self.connection.bootstrap_servers, "generation": newest.number,
+            "as_of": instant(newest.newest_us), "watermark": instant(newest.watermark_us),
+            "published": instant(newest.published_us), "lag": lag(newest.offsets, ends),
+            "rows_per_s": sum(rows for _, _, rows in recent) / 30, "batch_s_p50": percentile(batch_s, 0.5),
+            "batch_s_p95": percentile(batch_s, 0.95), "rows": dict(newest.counts),
+            "dead_letters": newest.counts.get(DEAD, 0), "live_rows": sum(s.rows for s in newest.segments),
+            "segments": len(newest.segments), "pinned": self.live.pinned,
+            "history_version": self._maintenance.last.version if self._maintenance.last else None,
+            "history_generation": self._maintenance.last.generation if self._maintenance.last else None,
+            "maintenance_s": dict(self._maintenance.seconds),
+        }  # fmt: skip
+
+    def close(self) -> None:
+        """Stop reading, write what is in memory to history, end the threads. The Spark session stays."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+        with contextlib.suppress(Exception):
+            self._maintenance.step()
+        self._outbox.close()
+        self._state, self._detail = "STOPPED", ""
+
+    # -- starting from disk
+
+    def _restore(self, arrivals: Arrivals) -> Generation:
+        """The generation that history ends with; an empty one at the very first start."""
+        views, last = reference_views(self.catalogue), self._last
+        if last is None:
+            tail = self._session.createDataFrame([], DDL)
+            return Generation(number=0, segments=(self._seed(tail, 0),), offsets={}, newest_us=0, watermark_us=0,
+                              reference=ReferenceRows(views, {}))  # fmt: skip
+        self._history.reconcile(last)
+        if last.reference_version is None:
+            reference = ReferenceRows(views, {})
+        else:
+            reference = self._reference_table.load(views, last.reference_version)
+        high_us = {(place.split("/")[0], int(place.split("/")[1])): us for place, us in last.high_us.items()}
+        arrivals.watermark.value_us, arrivals.watermark.high_us = last.watermark_us, dict(high_us)
+        arrivals.seen.add(self._history.recent_hashes(last, self.settings.duplicate_horizon))
+        return Generation(
+            number=last.generation, segments=(self._seed(self._history.state(last), last.generation),),
+            offsets=last.offsets, newest_us=last.newest_us, watermark_us=last.watermark_us, reference=reference,
+            base_version=last.version, base_annuls=last.annuls, high_us=high_us, counts=last.counts,
+            published_us=time.time_ns() // 1000,
+        )  # fmt: skip
+
+    def _seed(self, tail: DataFrame, number: int) -> Segment:
+        """A segment without events, only with the state that the first batch begins from."""
+        columns = ", ".join("'W' AS kind" if c == "kind" else f"`{c}`" for c in tail.columns)
+        tail.createOrReplaceTempView("restored")
+        rows = self._session.sql(f"SELECT {columns} FROM restored WHERE tail").repartition(2, "symbol", "venue")
+        leaf, blocks = materialised(rows)
+        leaf.count()
+        return Segment(plan=leaf._jdf.queryExecution().logical(), free=lambda: blocks.unpersist(False),
+                       first=number, last=number, rows=0)  # fmt: skip
+
+    # -- the threads
+
+    def _supervise(self) -> None:
+        """Keep one streaming query running; after a fault begin again where the views end."""
+        self.spark.sparkContext.setLocalProperty("spark.scheduler.pool", "hot")
+        pause = 0.5
+        while not self._stop.is_set():
+            try:
+                if not broker_answers(self.connection.bootstrap_servers):
+                    self._say("BROKER_DOWN", f"no Kafka broker answers at {self.connection.bootstrap_servers}")
+                    self._stop.wait(1.0)
+                    continue
+                number = self.live.newest.number
+                self._run_query()
+                pause = 0.5 if self.live.newest.number > number else min(pause * 2, 10.0)
+            except Exception as error:
+                log.exception("the streaming query failed")
+                reachable = broker_answers(self.connection.bootstrap_servers)
+                self._say("RECOVERING" if reachable else "BROKER_DOWN", _brief(error))
+                self._stop.wait(pause)
+                pause = min(pause * 2, 10.0)
+
+    def _run_query(self) -> None:
+        checkpoint = Path(tempfile.mkdtemp(prefix="nlq-checkpoint-", dir=_scratch()))
+        self._ingest.checkpoint = checkpoint
+        offsets = self.live.newest.offsets
+        starting = json.dumps(_with_new_partitions(offsets, self.connection)) if offsets else self.settings.starting_offsets
+        frame = checked_stream(self._session, self.connection.spark_options(), starting, self.settings)
+        try:
+            self._query = (
+                frame.writeStream.foreachBatch(self._ingest.process)
+                .trigger(processingTime=f"{self.settings.trigger_ms} milliseconds")
+                .option("checkpointLocation", checkpoint.as_uri()).start()
+            )  # fmt: skip
+            self._watch(self._query)
+        finally:
+            if self._query is not None and self._query.isActive:
+                _stop_between_batches(self._query)
+            shutil.rmtree(checkpoint, ignore_errors=True)
+
+    def _watch(self, query: StreamingQuery) -> None:
+        """Wait for the query's end, and meanwhile tell whether the broker is there and the views have caught up."""
+        while not self._stop.is_set():
+            if query.awaitTermination(1 if self._ready.is_set() else 0.2):
+                return
+            if not broker_answers(self.connection.bootstrap_servers):
+                self._say("BROKER_DOWN", f"no Kafka broker answers at {self.connection.bootstrap_servers}; "
+                                         "answers are of the time shown, and ingestion goes on when it is back")  # fmt: skip
+                continue
+            ends = end_offsets(query)
+            behind = lag(self.live.newest.offsets, ends)
+            if not self._ready.is_set() and query.lastProgress is None:
+                continue
+            if behind > self.settings.max_batch_rows:
+                self._say("CATCHING_UP", f"{behind} messages behind")
+            else:
+                self._say("RUNNING", "")
+                self._ready.set()
+
+    def _maintain(self) -> None:
+        self.spark.sparkContext.setLocalProperty("spark.scheduler.pool", "history")
+        while not self._stop.wait(0.25):
+            try:
+                self._maintenance.tick()
+                self._faults.pop("history", None)
+            except Exception as error:
+                # The rows stay in memory and the step is tried again: a full disk must not stop the answers.
+                log.exception("history is behind")
+                self._faults["history"] = _brief(error)
+                self._stop.wait(2.0)
+
+    def _say(self, state: str, detail: str) -> None:
+        self._state, self._detail = state, detail
+
+    # -- building snapshots
+
+    def _snapshot(
+        self, generation: Generation, batch: Batch | None, reference: ReferenceRows, release: Callable[[], None]
+    ) -> Snapshot:
+        newest_us = batch.newest_us if batch else generation.newest_us
+        ends = end_offsets(self._query) if batch is None else {}
+        frames = {v: partial(self._frame, v, generation, batch, reference, ends) for v in self.catalogue.views}
+        versions = {} if generation.base_version is None else {"events": generation.base_version}
+        return Snapshot(
+            catalogue=self.catalogue, as_of=instant(newest_us) or datetime.now(UTC), frames=frames,
+            offsets=batch.offsets if batch else generation.offsets, versions=versions,
+            generation=batch.generation if batch else generation.number, release=release,
+        )  # fmt: skip
+
+    def _frame(
+        self, name: str, generation: Generation, batch: Batch | None, reference: ReferenceRows,
+        ends: dict[str, dict[int, int]], session: SparkSession,
+    ) -> DataFrame:  # fmt: skip
+        view = self.catalogue.views[name]
+        as_of_us = batch.newest_us if batch else generation.newest_us
+        if name in FACTS:
+            base = generation.base_version
+            facts = rows_of(generation, session, lambda s: self._history.frame(s, base if base is not None else 0))
+            tail = open_plan(session, generation.segments[-1].plan)
+            if batch is not None:
+                facts = facts.where(_below(batch.offsets))
+                tail = working_at(facts)
+            annuls = generation.base_annuls or any(s.annuls for s in generation.segments)
+            return fact_frame(
+                session, view, facts=facts, tail=tail, reference=reference, as_of_us=as_of_us, annuls=annuls,
+                watermark_us=batch.watermark_us if batch else generation.watermark_us,
+            )  # fmt: skip
+        if name in reference.views:
+            return reference_frame(session, view, reference, as_of_us)
+        if name == "ingest_status":
+            return local_frame(session, view, ingest_rows(generation, ends))
+        if name == "query_audit" and self.query_audit is not None:
+            return self.query_audit(session)
+        return local_frame(session, view, [])
+
+    def _batch_at(self, as_of_us: int) -> tuple[Batch, int | None]:
+        """The last batch whose newest event is not after `as_of_us`, and the reference version of that time."""
+        recent = [b for b in list(self._ingest.batches) if b.newest_us <= as_of_us]
+        if recent:
+            return recent[-1], None
+        steps = self._history.manifests()
+        for i in range(len(steps) - 1, -1, -1):
+            earlier_us = steps[i - 1].newest_us if i else 0
+            if earlier_us <= as_of_us:
+                fits = [b for b in self._history.batches(steps[i]) if b.newest_us <= as_of_us]
+                if fits:
+                    return fits[-1], steps[i].reference_version
+                if i:
+                    return _boundary_batch(steps[i - 1]), steps[i - 1].reference_version
+        first = self._history.batches(steps[0]) if steps else ()
+        start = instant(first[0].newest_us) if first else None
+        raise LookupError(
+            f"no snapshot of {instant(as_of_us)}: the views reach from {start} to {instant(self.live.newest.newest_us)}"
+        )
+
+
+def working_at(facts: DataFrame) -> DataFrame:
+    """Open orders among the rows of an older moment, in the form of a segment's tail."""
+    from pyspark.sql import Window
+    from pyspark.sql.functions import col, row_number
+
+    life = facts.where("kind = 'O' AND event_type NOT IN ('BUST', 'CORRECT')")
+    newest = Window.partitionBy("symbol", "venue", "order_id").orderBy(col("offset").desc())
+    return life.withColumn("_n", row_number().over(newest)).where("_n = 1").drop("_n").selectExpr(
+        *("true AS tail" if name == "tail" else f"`{name}`" for name in facts.columns)
+    )  # fmt: skip
+
+
+def _below(offsets: dict[str, dict[int, int]]) -> str:
+    """Condition of the rows below an offset vector."""
+    terms = [
+        f"(topic = '{topic}' AND partition = {partition} AND offset < {end})"
+        for topic, parts in offsets.items()
+        for partition, end in parts.items()
+    ]
+    return " OR ".join(terms) or "false"
+
+
+def _boundary_batch(manifest: Manifest) -> Batch:
+    from streaming.history import Batch
+
+    return Batch(generation=manifest.generation, newest_us=manifest.newest_us, watermark_us=manifest.watermark_us,
+                 offsets=manifest.offsets)  # fmt: skip
+
+
+def _with_new_partitions(offsets: dict[str, dict[int, int]], connection: KafkaConnection) -> dict[str, dict[str, int]]:
+    """Offsets for every partition there is now: Spark wants them all, and new ones begin at their beginning."""
+    from kafka import KafkaConsumer
+
+    consumer = KafkaConsumer(**connection.python_client())
+    try:
+        found = {topic: consumer.partitions_for_topic(topic) or set() for topic in TOPICS}
+    finally:
+        consumer.close()
+    return {
+        topic: {str(p): offsets.get(topic, {}).get(p, -2) for p in sorted(parts)} for topic, parts in found.items() if parts
+    }
+
+
+def _quiet(spark: SparkSession) -> SparkSession:
+    """A session of our own: re-planning in the middle costs more than it gains on small batches."""
+    session = spark.newSession()
+    session.conf.set("spark.sql.adaptive.enabled", "false")
+    return session
+
+
+def _scratch() -> str | None:
+    """Memory-backed folder where there is one: the checkpoint is not the truth and need not survive."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+
+
+def _stop_between_batches(query: StreamingQuery, timeout_s: float = 30.0) -> None:
+    """Stop when no batch runs: interrupting a batch inside its Python part can kill the stream thread."""
+    deadline = time.monotonic() + timeout_s
+    while query.isActive and query.status["isTriggerActive"] and time.monotonic() < deadline:
+        time.sleep(0.02)
+    query.stop()
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300] if str(error).strip() else ''}"
+
+
+def _once(work: Callable[[], None]) -> Callable[[], None]:
+    done = threading.Event()
+
+    def run() -> None:
+        if not done.is_set():
+            done.set()
+            work()
+
+    return run
