@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from streaming.connection import KafkaConnection
 from streaming.messages import ORDERS, Message, encode
 from streaming.sources.bitstamp import BitstampDecoder, NotBitstamp
+from streaming.sources.disorder import Disorder
 from streaming.sources.episodes import plant
 from streaming.sources.firm import Firm
 from streaming.sources.identities import Identities
@@ -82,6 +83,8 @@ def parser() -> argparse.ArgumentParser:
                           help="an episode of abuse so many seconds after the start (default strength 2, 40 s); repeatable")  # fmt: skip
     simulate.add_argument("--plant-every", type=float, metavar="SECONDS",
                           help="an episode of a random kind about that often")  # fmt: skip
+    simulate.add_argument("--trouble", type=float, default=0.0, metavar="SHARE",
+                          help="share of messages beside which a bad, late or doubled one is sent")  # fmt: skip
     simulate.add_argument("--labels", type=Path, help="append the ground truth of episodes here, JSON lines")
     simulate.set_defaults(run=run_simulate)
     replay = feeds.add_parser("replay", parents=[common], help="a recording: LOBSTER files, a Bitstamp log or rows")
@@ -181,12 +184,17 @@ def run_simulate(options: argparse.Namespace, stop: Event) -> int:
     if options.plant_every:
         plant_now_and_then(simulator, options.plant_every)
     pace = Pace(start_us, options.speed, wall_us / 1e6)
-    pump(live(simulator, options.labels), sink, pace=pace, stop=stop, count=options.count)
+    trouble = Disorder(
+        options.seed, duplicates=options.trouble / 3, late=options.trouble / 3, faults=options.trouble / 3
+    )
+    messages = trouble.apply(live(simulator, options.labels))
+    sent = pump(messages, sink, pace=pace, stop=stop, count=options.count)
     if options.count is None:
         for message in simulator.stop():
             sink.send(message)
     sink.flush()
     sink.close()
+    _say(f"{sent} messages sent" + (f"; dead letters owed: {dict(trouble.expected)}" if options.trouble else ""))
     return 0
 
 

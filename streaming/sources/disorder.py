@@ -111,7 +111,7 @@ class Disorder:
                 self._owe("duplicate", "DUPLICATE")
                 yield message
             if rng.random() < self.faults:
-                yield from self._spoilt(rng, message, n)
+                yield from self._spoilt(message, n)
         for _, message in sorted(held, key=lambda entry: entry[1].event_us):
             yield message
 
@@ -124,7 +124,7 @@ class Disorder:
                 self._owe("late", "LATE")
             yield entry[1]
 
-    def _spoilt(self, rng: Random, message: Message, n: int) -> Iterator[Message]:
+    def _spoilt(self, message: Message, n: int) -> Iterator[Message]:
         suited = [fault for fault in FAULTS if message.topic in fault.topics]
         # In turn rather than by chance: a short run meets every fault.
         fault = suited[self.planted.total() % len(suited)]

@@ -77,7 +77,7 @@ class Stage:
         """Enter an order that neither rests nor trades yet."""
         s = self.simulator
         qty = max(self.market.inst.min_qty, self.market.round_qty(qty))
-        o = s.order(self.market, self.trader, account or self.account, side=side, qty=qty,
+        o = s.participants.order(self.market, self.trader, account or self.account, side=side, qty=qty,
                     tick=None if tick is None else max(1, tick), order_type=order_type, tif=tif)  # fmt: skip
         o.short = False
         s.exchange.fills[o.order_id] = self.label.exec_ids
@@ -173,10 +173,10 @@ def _cast(
     else:
         people = [t for t in firm.traders if not t.is_algo and firm.is_active(t, firm.anchor)]
         if symbol is not None:
-            people = [t for t in people if simulator.markets[symbol] in simulator.universe(t)] or people
+            people = [t for t in people if simulator.markets[symbol] in simulator.participants.universe(t)] or people
         trader = people[int(rng.random() * len(people))]
     if symbol is not None:
         return trader, simulator.markets[symbol]
-    choice = [m for m in simulator.universe(trader) if m.inst.symbol not in simulator.avoided
-              and m.inst.asset_class in ("EQUITY", "ETF", "CRYPTO")] or simulator.universe(trader)  # fmt: skip
+    choice = [m for m in simulator.participants.universe(trader) if m.inst.symbol not in simulator.avoided
+              and m.inst.asset_class in ("EQUITY", "ETF", "CRYPTO")] or simulator.participants.universe(trader)  # fmt: skip
     return trader, choice[int(rng.random() * len(choice))]

@@ -110,7 +110,7 @@ def _climb(s: Stage, now: int, *, steps: int, seconds: float, lift: float, sell:
         if m.phase == "CONTINUOUS":
             s.take(t, BUY, m.shown_at(SELL, m.best(SELL)) * 1.1)
             m.fair *= 1 + lift
-            s.simulator.exchange.requote(t + 1, m)
+            s.simulator.exchange.requote(t, m)
 
     for n in range(steps):
         s.after(now, seconds * n / steps, step)
