@@ -88,6 +88,8 @@ def qualify(sql: str, view: str, joined: tuple[str, ...]) -> str:
     """Bare columns get the view's name when other views are joined; columns inside subqueries are left alone."""
     if not joined:
         return sql.replace(f"{view}.", "") if f"{view}." in sql and "SELECT" not in sql else sql
+    if sql.startswith("EXISTS"):
+        return sql
     tree = sqlglot.parse_one(sql, dialect="databricks")
     for column in tree.find_all(exp.Column):
         if not column.table and column.find_ancestor(exp.Subquery, exp.Select) is None:

@@ -89,7 +89,7 @@ class Interpreter:
         bound = Binder(world, reading, view, proposal).bind()
         shape = Shaper(world, reading, bound, proposal).build()
         plan = shape.plan
-        sql = compile_plan(plan)
+        sql = shape.raw or compile_plan(plan)
         left = leftovers(reading, shape.used)
         doubts = [*shape.doubts, *(f"{w!r} was not understood" for w in left)]
         if margin < 0.5:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from nlq import templates
 from nlq.plan import Order, Part, Plan
 from nlq.understand.numbers import literal
 from nlq.views import has, reach
@@ -63,6 +64,8 @@ class Shape:
     used: set[int]
     doubts: list[str] = field(default_factory=list)
     mode: str = "list"
+    raw: str = ""
+    """SQL of a template that the plan cannot express."""
 
 
 class Shaper:
@@ -73,6 +76,7 @@ class Shaper:
         self.view = bound.view
         self.proposal = proposal
         self.sees_names = True
+        self.raw = ""
         self.m = reading.mentions
         self.used = set(bound.used)
         self.doubts = list(bound.doubts)
@@ -122,6 +126,9 @@ class Shaper:
         mode = self._mode(rank)
         if self.proposal is not None and mode == "grouped":
             self._learnt_measures()
+        special = templates.apply(self, mode, rank)
+        if special is not None:
+            return Shape(special, self.used, self.doubts, "template", self.raw)
         self._numbers(mode)
         mode = "grouped" if self.having and mode in ("list", "distinct") else mode
         if mode == "list":
