@@ -77,6 +77,8 @@ class Binder:
     def __init__(self, world: World, reading: Reading, view: str, proposal: Proposal | None = None) -> None:
         self.world, self.reading, self.view, self.proposal = world, reading, view, proposal
         self.bound = Bound(view)
+        self.venue: str | None = None
+        """Venue that holds when the question names none, such as that of the question before."""
 
     def bind(self) -> Bound:
         """Everything but numbers and shape."""
@@ -296,7 +298,7 @@ class Binder:
             return next(iter(venues))
         symbols = {v for _, vs, neg in self.bound.columns.get("symbol", []) for v in vs if not neg}
         homes = {self.world.values.venue_of.get(s) for s in symbols}
-        return homes.pop() if len(homes) == 1 else None
+        return homes.pop() if len(homes) == 1 else self.venue
 
     def _time(self, i: int, mention: Mention, phrase: TimePhrase) -> None:
         clock = self.clock()

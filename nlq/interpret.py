@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from nlq.bind import Binder, World
 from nlq.compile import compile_plan
 from nlq.contracts import Clarification, Draft
+from nlq.followup import follow, is_followup, plan_of
 from nlq.ground import leftovers, ledger_of, reading_of
 from nlq.outcome import Outcome, forbidden, missing_data, open_question, refused_words
 from nlq.shape import Shaper
@@ -64,22 +65,35 @@ class Interpreter:
         self, question: str, *, as_of: datetime, principal: Principal, history: Sequence[Turn] = ()
     ) -> Interpretation:
         """Understand one question; never raises for what a person may type."""
-        early = refused_words(question) or missing_data(question)
+        early = refused_words(question, has_history=bool(history)) or missing_data(question)
         proposal = self.parser.propose(question) if self.parser is not None else None  # type: ignore[attr-defined]
         reading = self.extractor.read(question)
         ranked = sorted(scores(reading, self.catalogue, self.lexicon, proposal).items(), key=lambda p: -p[1])
         world = World(self.catalogue, self.lexicon, self.values, as_of)
-        best = self._draft(world, reading, ranked, proposal)
+        best = self._followed(world, reading, history) or self._draft(world, reading, ranked, proposal)
         sql = best.draft.sql if best.draft else ""
-        views = (ranked[0][0], *(v for v in self.catalogue.views if f" {v} " in f"{sql} " and v != ranked[0][0]))
+        views = (*((ranked[0][0],) if not best.features.get("followup") else ()), *(v for v in self.catalogue.views if f" {v} " in f"{sql} " and v != ranked[0][0]))
         if early is None or early.kind != "refuse":
             early = forbidden(reading, views, sql, self.catalogue, principal) or early
         early = early or open_question(reading, has_history=bool(history))
         if early is not None:
             return _declined(early, best)
-        if history:
-            return replace(best, outcome="clarify", reason="follow-up", doubts=(*best.doubts, "a follow-up"))
         return best
+
+    def _followed(self, world: World, reading: Reading, history: Sequence[Turn]) -> Interpretation | None:
+        if not history or not is_followup(reading, None):
+            return None
+        edit = follow(reading, history[-1].sql, world)
+        if edit is None:
+            return None
+        left = leftovers(reading, edit.used)
+        doubts = [*edit.doubts, *(f"{w!r} was not understood" for w in left)]
+        plan = plan_of(edit)
+        draft = Draft(sql=edit.sql, origin="followup", confidence=0.9 if not doubts else 0.4, ledger=ledger_of(reading, plan, edit.used), reading=f"The question before, changed: {reading.question}")
+        features = {"left": float(len(left)), "doubts": float(len(edit.doubts)), "followup": 1.0}
+        if doubts:
+            return Interpretation(outcome="clarify", draft=draft, reason="; ".join(doubts), features=features, doubts=tuple(doubts), plan=plan)
+        return Interpretation(outcome="answer", draft=draft, features=features, plan=plan)
 
     def _draft(
         self, world: World, reading: Reading, ranked: list[tuple[str, float]], proposal: Proposal | None

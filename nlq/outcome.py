@@ -41,9 +41,14 @@ def _rules() -> dict[str, list[tuple[re.Pattern[str], dict[str, object]]]]:
     return out
 
 
-def refused_words(question: str) -> Outcome | None:
+_COLUMNS_ADDED = re.compile(r"^\W*(?:can you |could you |please |now |and )*(?:add|put|cut|drop|set|remove|split|keep)\b(?!.*\b(?:table|threshold|false positive|alerts? (?:to|as)|to \d|FP|list entry)\b)", re.I)
+
+
+def refused_words(question: str, *, has_history: bool = False) -> Outcome | None:
     """Requests to change data, to evade detection, to step around the rules or to carry data out."""
     for pattern, rule in _rules()["refuse"]:
+        if has_history and "change data" in str(rule["rule"]) and _COLUMNS_ADDED.search(question):
+            continue
         if pattern.search(question):
             return Outcome(kind="refuse", reason=f"Refused: {rule['rule']}.")
     return None
