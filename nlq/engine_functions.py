@@ -41,7 +41,7 @@ size slice sort_array try_element_at
 """
 _CASTS = "bigint boolean date decimal double float int smallint string timestamp tinyint"
 
-FUNCTIONS = frozenset(" ".join((_AGGREGATES, _WINDOWED, _TIME, _NUMBERS, _CONDITIONS, _TEXT, _LISTS, _CASTS)).split())
+FUNCTIONS = frozenset(f"{_AGGREGATES} {_WINDOWED} {_TIME} {_NUMBERS} {_CONDITIONS} {_TEXT} {_LISTS} {_CASTS}".split())
 """Names in Spark's registry of scalar, aggregate and window functions."""
 
 TABLE_FUNCTIONS = frozenset({"explode", "explode_outer", "posexplode"})

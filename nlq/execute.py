@@ -158,6 +158,12 @@ class Executor:
             seconds=time.monotonic() - started,
         )
 
+    @property
+    def busy(self) -> int:
+        """Queries that wait, run, or have been cancelled and not yet ended."""
+        with self._lock:
+            return self._users.total()
+
     def close(self) -> None:
         """Take no more queries; running ones end at their deadline."""
         self._workers.shutdown(wait=False, cancel_futures=True)

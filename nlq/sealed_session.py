@@ -133,13 +133,13 @@ class Seal:
     def open(self) -> SparkSession:
         """A fresh session with the settings of wall 2; call `close_registry` when its views are registered."""
         session: SparkSession = self._spark.newSession()
-        state: Any = session._jsparkSession.sessionState()  # type: ignore[attr-defined]
+        state: Any = session._jsparkSession.sessionState()
         state.conf().setConf(self._properties)
         return session
 
     def close_registry(self, session: SparkSession) -> None:
         """Take every function that is not on the list out of the session."""
-        state: Any = session._jsparkSession.sessionState()  # type: ignore[attr-defined]
+        state: Any = session._jsparkSession.sessionState()
         state.functionRegistry().functionBuilders().subtractAll(self._drop)
         state.tableFunctionRegistry().functionBuilders().subtractAll(self._drop_tables)
 
@@ -149,7 +149,7 @@ class Seal:
         Raises:
             PlanRefused: it is no query, or holds a class that is not on the list.
         """
-        state: Any = session._jsparkSession.sessionState()  # type: ignore[attr-defined]
+        state: Any = session._jsparkSession.sessionState()
         if "${" in sql or not sql.replace("\n", " ").replace("\t", " ").isprintable():
             raise PlanRefused("text")
         plan = state.sqlParser().parsePlan(sql)
@@ -167,7 +167,7 @@ class Seal:
         Raises:
             PlanRefused: something else is in it.
         """
-        execution: Any = frame._jdf.queryExecution()  # type: ignore[operator]
+        execution: Any = frame._jdf.queryExecution()
         for line in self._walker.classes(execution.analyzed()).splitlines():
             if line.startswith("view "):
                 if line.removeprefix("view ").lower() not in views:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
@@ -11,6 +11,9 @@ from nlq.guard.functions import ALL
 from nlq.guard.limits import GuardLimits
 from nlq.guard.rules import Refused
 from nlq.guard.text import generate, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _BINARY = ("this", "expression")
 _QUERY = ("order", "limit", "offset", "with_")
@@ -253,7 +256,7 @@ def _check_data_type(node: exp.Expr) -> None:
         raise Refused("TYPE", "nested")
 
 
-_SHAPES = {
+_SHAPES: dict[type[exp.Expr], Callable[[exp.Expr], None]] = {
     exp.Table: _check_table,
     exp.Column: _check_column,
     exp.Identifier: _check_identifier,

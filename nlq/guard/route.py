@@ -56,6 +56,9 @@ def _allow(
     check_literals(tree, limits)
     pin_clock(tree, as_of)
     facts = resolve(tree, policy)
+    for view in sorted(facts.views & limits.purpose_for):
+        if not (principal.purpose or "").strip():
+            raise Refused("PURPOSE", view)
     check_cost(tree, facts, limits)
     _rewrite(tree, facts, policy, limits)
     text = _settle(tree, policy, limits)

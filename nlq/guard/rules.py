@@ -39,6 +39,7 @@ MESSAGES = {
     "LIMIT": "LIMIT and OFFSET take one whole number within bounds.",
     "WINDOW_SIZE": "A time window needs literal durations, with a slide of at least a hundredth of its length.",
     "ARGUMENT_VALUE": "The function {0} needs a small literal number here.",
+    "PURPOSE": "Reading {0!r} needs a purpose or case reference.",
     "FILTER": "The row filter of the role cannot be applied.",
     "UNSTABLE": "The statement does not keep its form when it is written out and read again.",
     "POLICY_LOST": "The rewritten statement reads a view without the filter of the role.",
