@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from streaming.broker import Broker
 
 log = logging.getLogger(__name__)
-READY_WITHIN_S = 300.0
-"""Until the service answers questions: a first start compiles a lot; usual is 20 s."""
+STILL_STARTING_S = 60.0
+"""After which, and again each time, a start that takes long is said to be still under way; usual is 20 s."""
 LOOK_S = 1.0
 
 
@@ -90,9 +90,10 @@ class Supervisor:
         model.join()
         if self._stop.is_set():
             return
-        command = [sys.executable, "-m", "app.serve"]
-        command += ["--catalogue", str(self._catalogue)] if self._catalogue else []
-        self._launch("service", command, env=self._environment(self._model), stop_s=45.0, healthy=self._service_answers)
+        self._launch(
+            "service", self._service_command(), env=self._environment(self._model), stop_s=45.0,
+            healthy=self._service_answers,
+        )  # fmt: skip
         self._wait_for_service(began)
 
     def _start_model(self) -> None:
@@ -150,8 +151,12 @@ class Supervisor:
         self._save()
         return child
 
+    def _service_command(self) -> list[str]:
+        directory = ["--catalogue", str(self._catalogue)] if self._catalogue else []
+        return [sys.executable, "-m", "app.serve", *directory]
+
     def _wait_for_service(self, began: float) -> None:
-        deadline, told = time.monotonic() + READY_WITHIN_S, ""
+        say_again, told = time.monotonic() + STILL_STARTING_S, ""
         while not self._stop.is_set():
             body = self._health()
             state = str(body.get("state", "starting"))
@@ -163,8 +168,9 @@ class Supervisor:
             child = self._children["service"]
             if state == "failed" or child.process is None:
                 raise CannotStart(f"service: {body.get('detail') or 'ended'}\n{child.last_words()}\n(log: {child.log})")
-            if time.monotonic() > deadline:
-                raise CannotStart(f"service: not ready within {READY_WITHIN_S:.0f} s; see {child.log}")
+            if time.monotonic() > say_again:
+                say_again += STILL_STARTING_S
+                self._say(f"service   still starting after {time.monotonic() - began:.0f} s (log: {child.log})")
             if state != told:
                 told = state
                 self._say(f"service   {state} …")

@@ -35,6 +35,7 @@ def replay(parts: Parts, query_id: str) -> Replay:
     Raises:
         nlq.record.UnknownQuery: the record holds no such question.
     """
+    from nlq.execute import ExecutionError
     from nlq.fingerprint import fingerprint
     from nlq.guard import check
 
@@ -58,7 +59,10 @@ def replay(parts: Parts, query_id: str) -> Replay:
             how = f"refuse it ({verdict.rule})" if not verdict.allowed else "make other SQL of it"
             reason = f"The rules of today {how}; the answer was given under earlier ones."
             return Replay(query_id=query_id, same=False, reason=reason, sql=past["sql"])
-        result = parts.executor.run(verdict, snapshot, user)
+        try:
+            result = parts.executor.run(verdict, snapshot, user)
+        except ExecutionError as error:
+            return Replay(query_id=query_id, same=False, reason=f"It could not be run: {error}", sql=past["sql"])
     replayed = fingerprint(result.table)
     same = replayed == past.get("result_hash")
     return Replay(
