@@ -113,7 +113,8 @@ class Child:
         if process is None:
             return
         if process.poll() is None:
-            signal_group(process.pid, signal.SIGTERM)
+            # Only the leader is asked: Spark's Java machine must outlive the Python part that still writes with it.
+            process.terminate()
             try:
                 process.wait(self._stop_s)
             except subprocess.TimeoutExpired:

@@ -104,7 +104,10 @@ def end_groups(processes: dict[str, Process], timeout_s: float = 20.0) -> list[s
     """End the process groups that are still ours, first asking, then by force; gives the names of those that ran."""
     ours = {name: process for name, process in processes.items() if process.alive}
     for process in ours.values():
-        signal_group(process.pid, signal.SIGTERM)
+        try:
+            os.kill(process.pid, signal.SIGTERM)  # the leader first: it ends what it started in its own order
+        except ProcessLookupError:
+            pass
     deadline = time.monotonic() + timeout_s
     while any(process.alive for process in ours.values()) and time.monotonic() < deadline:
         time.sleep(0.1)

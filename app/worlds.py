@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from app.world import World
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from nlq.record import Record
     from streaming.pipeline import LivePipeline
     from streaming.snapshot import SnapshotSource
+
+log = logging.getLogger(__name__)
 
 
 def directory_world(settings: Settings, directory: Path) -> World:
@@ -42,7 +46,7 @@ def directory_parts(settings: Settings, directory: Path, as_of: datetime | None 
     jars = any(directory.glob("*/_delta_log"))
     spark = build_session("nlq-directory", jars=jars, driver_memory=settings.driver_memory)
     parts = _parts(settings, DirectorySource(directory, spark, as_of))
-    parts.on_close.insert(0, spark.stop)
+    parts.on_close.insert(0, partial(_stop, spark))
     return parts
 
 
@@ -61,7 +65,7 @@ def live_world(settings: Settings) -> World:
         opened.append(pipeline)
         parts = _parts(settings, pipeline)
         pipeline.query_audit = lambda session: audit_frame(session, pipeline.catalogue, parts.record)
-        parts.on_close[:0] = [spark.stop, pipeline.close]  # closed last: pipeline, then Spark
+        parts.on_close[:0] = [partial(_stop, spark), pipeline.close]  # closed last: pipeline, then Spark
         return parts
 
     return World(
@@ -87,6 +91,13 @@ def stream_numbers(status: Mapping[str, Any]) -> dict[str, Any]:
     age = (datetime.now(UTC) - as_of).total_seconds() if isinstance(as_of, datetime) else None
     plain = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in status.items()}
     return {**plain, "age_s": None if age is None else round(age, 3)}
+
+
+def _stop(spark: SparkSession) -> None:
+    try:
+        spark.stop()
+    except Exception as error:  # noqa: BLE001 - the Java machine may be gone already, and then there is nothing to stop
+        log.warning("Spark did not stop in order: %s", type(error).__name__)
 
 
 def _parts(settings: Settings, source: SnapshotSource) -> Parts:

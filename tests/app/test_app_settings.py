@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Settings, SettingError
+from app.settings import SettingError, Settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
