@@ -35,6 +35,8 @@ class Topic:
     """Keeps the newest message of every key for ever, and no others for long."""
     retention_ms: int = 7 * DAY_MS
     """Must be longer than the longest time that the pipeline may stand still, or events are lost."""
+    retention_bytes: int = 2 * 1024**3
+    """Of one partition: what bounds the disk. At 400 bytes an event 5 million events; the history keeps them all."""
 
 
 TOPICS = (
@@ -96,9 +98,18 @@ def ensure_topics(
 
 
 def _new_topic(topic: Topic, partitions: int, replication: int) -> NewTopic:
-    settings = {"max.message.bytes": str(LARGEST_MESSAGE), "retention.ms": str(topic.retention_ms)}
+    settings = {
+        "max.message.bytes": str(LARGEST_MESSAGE),
+        "retention.ms": str(topic.retention_ms),
+        "retention.bytes": str(topic.retention_bytes),
+    }
     if topic.compacted:
-        settings |= {"cleanup.policy": "compact", "retention.ms": "-1", "delete.retention.ms": str(7 * DAY_MS)}
+        settings |= {
+            "cleanup.policy": "compact",
+            "retention.ms": "-1",
+            "retention.bytes": "-1",
+            "delete.retention.ms": str(7 * DAY_MS),
+        }
     return NewTopic(
         name=topic.name,
         num_partitions=partitions if topic.by_symbol else 1,
