@@ -11,7 +11,7 @@ import time
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
-from kafka.admin import KafkaAdminClient
+from kafka.admin import ConfigResource, KafkaAdminClient
 
 from streaming import broker as broker_module
 from streaming.broker import Broker, BrokerError, NoDiskSpace, PortInUse
@@ -70,6 +70,20 @@ def test_topics_are_made_once_with_their_partitions(broker, topics):
         "platform-alerts": 1,
         "platform-dead_letters": 1,
     }
+
+
+def test_reference_is_compacted_and_events_are_bounded(broker, topics):
+    admin = KafkaAdminClient(**broker.connection.python_client())
+    resources = [ConfigResource("topic", f"platform-{name}") for name in ("reference", "orders")]
+    described = admin.describe_configs(resources)["topic"]
+    admin.close()
+    reference, orders = (
+        {name: entry["value"] for name, entry in described[f"platform-{topic}"].items()}
+        for topic in ("reference", "orders")
+    )
+    assert (reference["cleanup.policy"], reference["retention.bytes"]) == ("compact", "-1")
+    assert (orders["cleanup.policy"], int(orders["retention.bytes"])) == ("delete", 2 * 1024**3)
+    assert int(orders["max.message.bytes"]) > 2_000_000
 
 
 def test_one_symbol_has_one_partition_number_in_all_keyed_topics(broker, topics):
