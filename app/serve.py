@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.access import Access, Person, RateLimit
+from app.apply import entitlement, threshold
+from app.changes import Changes
 from app.dev_signin import development_provider
 from app.identity import Identities
 from app.service import build_app
@@ -61,7 +63,13 @@ def service(settings: Settings, directory: Path | None = None) -> FastAPI:
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     world = directory_world(settings, directory) if directory is not None else live_world(settings)
     access = Access(settings.data / "access")
-    app = build_app(world, Identities(access, settings.oidc), RateLimit(settings.questions_per_minute))
+    kinds = {
+        "entitlement": entitlement(access, world),
+        "threshold": threshold(world, settings.kafka if directory is None else None),
+    }
+    changes = Changes(settings.data / "access", kinds, world.record_event)
+    limit = RateLimit(settings.questions_per_minute)
+    app = build_app(world, Identities(access, settings.oidc), limit, changes)
     if settings.oidc is not None and settings.oidc.development:
         come_back = (f"{settings.public_url}/oauth2callback", f"http://127.0.0.1:{settings.ui_port}/oauth2callback")
         key = settings.data / "access" / "dev-signin.jwk"

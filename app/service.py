@@ -19,6 +19,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 
 from app.access import AccessDenied, Person, RateLimit, TooManyQuestions
+from app.changes import APPROVERS, ChangeRefused, Changes
 from app.identity import Identities, principal_for
 from app.metrics import Metrics
 from app.world import World, WorldNotReady
@@ -47,6 +48,7 @@ class Service:
     identities: Identities
     limit: RateLimit
     metrics: Metrics
+    changes: Changes
 
 
 class TurnBody(BaseModel):
@@ -77,6 +79,20 @@ class Replay(BaseModel):
     query_id: str = Field(max_length=64)
 
 
+class Proposal(BaseModel):
+    """Body of `POST /changes`."""
+
+    kind: str = Field(max_length=40)
+    body: dict[str, Any]
+
+
+class Decision(BaseModel):
+    """Body of `POST /changes/{id}`: the hash says which text was read."""
+
+    hash: str = Field(min_length=64, max_length=64)
+    approve: bool
+
+
 class Feedback(BaseModel):
     """Body of `POST /feedback`."""
 
@@ -85,9 +101,9 @@ class Feedback(BaseModel):
     comment: str = Field(default="", max_length=1_000)
 
 
-def build_app(world: World, identities: Identities, limit: RateLimit) -> FastAPI:
+def build_app(world: World, identities: Identities, limit: RateLimit, changes: Changes) -> FastAPI:
     """The service over a world that may still be starting."""
-    service = Service(world=world, identities=identities, limit=limit, metrics=Metrics())
+    service = Service(world=world, identities=identities, limit=limit, metrics=Metrics(), changes=changes)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -105,6 +121,7 @@ def build_app(world: World, identities: Identities, limit: RateLimit) -> FastAPI
         (TooManyQuestions, _too_many),
         (RecordUnavailable, _no_record),
         (WorldNotReady, _not_ready),
+        (ChangeRefused, _refused_change),
     ):
         app.add_exception_handler(error, handler)
     app.middleware("http")(_with_headers)
@@ -224,6 +241,27 @@ def feedback(service: Parts, body: Feedback, asker: Asker) -> dict[str, str]:
     return {"state": "noted"}
 
 
+@router.get("/changes")
+def open_changes(service: Parts, asker: Asker) -> dict[str, Any]:
+    """Changes that wait for a second person."""
+    if asker.role not in APPROVERS:
+        raise HTTPException(403, "Only officers see proposed changes.")
+    return {"changes": [asdict(change) for change in service.changes.open()]}
+
+
+@router.post("/changes")
+def propose(service: Parts, body: Proposal, asker: Asker) -> dict[str, Any]:
+    """Propose a change that has weight; nothing happens until somebody else approves it."""
+    return asdict(service.changes.propose(body.kind, body.body, by=asker.user_id, role=asker.role))
+
+
+@router.post("/changes/{change_id}")
+def decide(service: Parts, change_id: str, body: Decision, asker: Asker) -> dict[str, Any]:
+    """Approve or reject what somebody else proposed."""
+    changes = service.changes
+    return asdict(changes.decide(change_id, body.hash, approve=body.approve, by=asker.user_id, role=asker.role))
+
+
 @router.post("/audit/replay")
 def replay(service: Parts, body: Replay, asker: Asker) -> dict[str, Any]:
     """Run a recorded answer again with the rights of who asked, and say whether the result is the same; no rows."""
@@ -257,6 +295,10 @@ def _no_record(_: Request, error: Exception) -> JSONResponse:
 
 def _not_ready(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 503, {"Retry-After": "5"})
+
+
+def _refused_change(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 409)
 
 
 async def _with_headers(request: Request, call_next: Any) -> Response:

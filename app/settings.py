@@ -68,6 +68,8 @@ class Settings:
     """None where nobody can sign in to the page, and only API tokens open the service."""
     questions_per_minute: int = 30
     """Of one person."""
+    purpose_views: frozenset[str] = frozenset()
+    """Views that are read only with a case reference."""
     driver_memory: str = "2g"
     threshold: float | None = None
     """Confidence from which an answer is shown; None is the calibrated default."""
@@ -119,6 +121,7 @@ class Settings:
             record_key=read.optional("NLQ_RECORD_KEY"),
             oidc=_oidc(read),
             questions_per_minute=read.number("NLQ_QUESTIONS_PER_MINUTE", 30),
+            purpose_views=frozenset(read.text("NLQ_PURPOSE_VIEWS", "").replace(",", " ").split()),
             driver_memory=read.text("NLQ_DRIVER_MEMORY", "2g"),
             threshold=read.decimal("NLQ_THRESHOLD", -1.0) if read.optional("NLQ_THRESHOLD") else None,
         )

@@ -103,7 +103,7 @@ def _stop(spark: SparkSession) -> None:
 def _parts(settings: Settings, source: SnapshotSource) -> Parts:
     from nlq.build import build_parts
 
-    return build_parts(
+    parts = build_parts(
         source,
         record_dir=settings.record_dir,
         record_settings=settings.record,
@@ -113,3 +113,5 @@ def _parts(settings: Settings, source: SnapshotSource) -> Parts:
         threshold=settings.threshold,
         model_threads=settings.llm_threads,
     )
+    parts.purpose_views = settings.purpose_views
+    return parts

@@ -49,6 +49,8 @@ class Parts:
     drafter: Drafter | None
     threshold: float
     """Calibrated confidence from which a draft is shown as an answer."""
+    purpose_views: frozenset[str] = frozenset()
+    """Views that are read only with a purpose or case reference."""
     on_close: list[Callable[[], None]] = field(default_factory=list)
 
     def close(self) -> None:

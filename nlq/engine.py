@@ -181,6 +181,10 @@ class Engine:
         )
         if not verdict.allowed:
             return replace(shown, status=Status.REFUSED, reason=f"{verdict.rule}: {verdict.message}")
+        guarded = self.parts.purpose_views.intersection(verdict.views)
+        if guarded and not (user.purpose or "").strip():
+            reason = f"PURPOSE_NEEDED: give a case reference to read {', '.join(sorted(guarded))}."
+            return replace(shown, status=Status.REFUSED, reason=reason)
         self.parts.record.note(
             trace.query_id,
             {

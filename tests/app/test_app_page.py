@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
 from app.access import Access, Person, RateLimit
+from app.changes import Changes
 from app.identity import Identities
 from app.service import build_app
 from app.ui.view_model import Chart, chart_for, csv_bytes, plain, scalar
@@ -43,7 +44,9 @@ def page(tmp_path: Path) -> Iterator[Page]:
     access = Access(tmp_path / "access")
     access.set_person(Person(user_id="anna", roles=("officer", "analyst")))
     world = FakeWorld(tmp_path)
-    app = build_app(world, Identities(access, None), RateLimit(100))
+    app = build_app(
+        world, Identities(access, None), RateLimit(100), Changes(tmp_path / "access", {}, world.record_event)
+    )
     with TestClient(app, raise_server_exceptions=False) as http:
         made = Page(tmp_path, http, world, access.new_token("anna"))
         made.at.run()
