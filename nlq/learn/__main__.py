@@ -42,7 +42,7 @@ def _arguments() -> argparse.ArgumentParser:
     train.add_argument("--worlds", type=Path, default=_WORLDS, help="worlds whose names are swapped for variety")
     train.add_argument("--folds", type=int, nargs="*", default=None, help="also train these leave-authors-out folds")
     train.add_argument("--only-folds", action="store_true")
-    train.add_argument("--epochs", type=int, default=None)
+    train.add_argument("--epochs", type=int, nargs=2, default=None, help="on a frozen encoder, and tuned")
     train.add_argument("--out", type=Path, default=None, help="default: beside the code")
     evaluate = commands.add_parser("evaluate", help="measure the fold weights on the authors they never saw")
     evaluate.add_argument("--cases", type=Path, default=_CASES)
@@ -65,13 +65,16 @@ def _train(options: argparse.Namespace) -> None:
 
     from nlq.learn.encoder import find_directory
     from nlq.learn.parser import WEIGHTS
-    from nlq.learn.train import Recipe, save, train
+    from nlq.learn.train import FrozenStates, Recipe, save, train
 
     torch.set_num_threads(options.threads)
     catalogue, directory = Catalogue.load(options.catalogue), find_directory(options.encoder)
     examples = read_examples(case_files(options.cases), catalogue)
     names = name_groups(options.worlds) if options.worlds.is_dir() else []
-    recipe = Recipe() if options.epochs is None else Recipe(epochs=options.epochs)
+    recipe = (
+        Recipe() if options.epochs is None else Recipe(head_epochs=options.epochs[0], tuned_epochs=options.epochs[1])
+    )
+    states = FrozenStates()
     out: Path = options.out or WEIGHTS
     folds = range(len(FOLDS)) if options.folds == [] else options.folds or ()
     jobs: list[tuple[str, frozenset[str]]] = [] if options.only_folds else [("parser", frozenset())]
@@ -80,7 +83,7 @@ def _train(options: argparse.Namespace) -> None:
         chosen = [e for e in examples if e.author not in left_out]
         _say(f"{name}: {len(chosen)} cases, without {sorted(left_out) or 'nobody'}")
         started = time.perf_counter()
-        network = train(chosen, catalogue, directory, recipe, names=names, progress=_say)
+        network = train(chosen, catalogue, directory, recipe, names=names, states=states, progress=_say)
         authors = sorted({e.author for e in chosen})
         digest = save(
             network, out / f"{name}.safetensors", recipe, left_out=sorted(left_out), authors=authors, cases=len(chosen)

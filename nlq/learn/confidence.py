@@ -97,13 +97,13 @@ class Confidence:
         return float(1.0 / (1.0 + np.exp(-np.clip(z, -30, 30))))
 
 
-def fit(rows: Sequence[Scored], *, worst_risk: float = 0.01, answerable: int | None = None) -> Confidence:
+def fit(rows: Sequence[Scored], *, worst_risk: float = 0.01, questions: int | None = None) -> Confidence:
     """Fit on all rows; the isotonic table and the threshold come from scores of authors left out in turn.
 
     Args:
         rows: drafted answers with known truth, each of an author.
-        worst_risk: greatest accepted share of silently wrong answers among `answerable` questions.
-        answerable: number of questions that `rows` were drawn from, those without a draft included; None takes the
+        worst_risk: greatest accepted share of silently wrong answers among all questions.
+        questions: number of questions that `rows` were drawn from, those without a draft included; None takes the
             number of rows.
 
     Raises:
@@ -116,7 +116,7 @@ def fit(rows: Sequence[Scored], *, worst_risk: float = 0.01, answerable: int | N
     steps = _isotonic(held_out, right)
     model = _logistic(rows)
     calibrated = np.interp(held_out, [x for x, _ in steps], [y for _, y in steps])
-    threshold = choose_threshold(calibrated, right, worst_risk * (answerable or len(rows)))
+    threshold = choose_threshold(calibrated, right, worst_risk * (questions or len(rows)))
     return Confidence(
         names=model.names,
         mean=model.mean,
@@ -125,7 +125,7 @@ def fit(rows: Sequence[Scored], *, worst_risk: float = 0.01, answerable: int | N
         bias=model.bias,
         steps=steps,
         threshold=threshold,
-        facts={"rows": len(rows), "right": int(right.sum()), "worst_risk": worst_risk, "questions": answerable},
+        facts={"rows": len(rows), "right": int(right.sum()), "worst_risk": worst_risk, "questions": questions},
     )
 
 

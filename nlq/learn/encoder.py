@@ -87,7 +87,7 @@ class Layer(nn.Module):
 class Encoder(nn.Module):
     """Token vectors of one or two texts."""
 
-    def __init__(self, directory: Path, *, rank: int = 16, tuned_layers: int = 4, dropout: float = 0.1) -> None:
+    def __init__(self, directory: Path, *, rank: int = 16, tuned_layers: int = 2, dropout: float = 0.1) -> None:
         super().__init__()
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         state = load_file(directory / "model.safetensors")
@@ -97,17 +97,28 @@ class Encoder(nn.Module):
         self.segments = nn.Embedding.from_pretrained(state["embeddings.token_type_embeddings.weight"], freeze=True)
         self.norm = _norm(state, "embeddings.LayerNorm")
         count, heads = config["num_hidden_layers"], config["num_attention_heads"]
+        self.frozen_layers: int = count - tuned_layers if rank else count
         self.layers = nn.ModuleList(
-            Layer(state, f"encoder.layer.{i}.", heads, rank if i >= count - tuned_layers else 0, dropout)
+            Layer(state, f"encoder.layer.{i}.", heads, rank if i >= self.frozen_layers else 0, dropout)
             for i in range(count)
         )
 
     def forward(self, ids: Tensor, segments: Tensor, mask: Tensor) -> Tensor:
         """(batch, length) token ids, segment ids and a 0/1 mask → (batch, length, width)."""
+        return self.upper(self.lower(ids, segments, mask), mask)
+
+    def lower(self, ids: Tensor, segments: Tensor, mask: Tensor) -> Tensor:
+        """The part that is never tuned: embeddings and the first layers. Its output may be kept between epochs."""
         x = self.words(ids) + self.segments(segments) + self.places.weight[: ids.shape[1]]
-        x = self.norm(x)
+        return self._through(self.norm(x), mask, self.layers[: self.frozen_layers])
+
+    def upper(self, x: Tensor, mask: Tensor) -> Tensor:
+        """The tuned layers, from what `lower` gave."""
+        return self._through(x, mask, self.layers[self.frozen_layers :])
+
+    def _through(self, x: Tensor, mask: Tensor, layers: nn.ModuleList) -> Tensor:
         attend = None if bool(mask.all()) else mask[:, None, None, :].bool()
-        for layer in self.layers:
+        for layer in layers:
             x = layer(x, attend)
         return x
 

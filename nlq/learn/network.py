@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from nlq.learn.describe import Items
     from nlq.learn.encoder import Encoder
 
-_WIDE = 128
-_HIDDEN = 192
+_WIDE = 96
+_HIDDEN = 128
 _HEADS = 4
+_EACH = _WIDE // _HEADS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,9 @@ class Network(nn.Module):
         self.keys = nn.Linear(width, _WIDE)
         self.values = nn.Linear(width, _WIDE)
         self.sentence = nn.Linear(2 * width, _HIDDEN)
-        self.from_context = nn.Linear(2 * _WIDE + _HEADS + 3, _HIDDEN)
+        self.sentence_match = nn.Linear(_HIDDEN, _WIDE)
+        self.direct = nn.Linear(_HIDDEN, _WIDE)
+        self.from_context = nn.Linear(3 * _WIDE + _HEADS + 3, _HIDDEN)
         self.from_item = nn.Linear(_WIDE, _HIDDEN)
         self.from_sentence = nn.Linear(_HIDDEN, _HIDDEN)
         self.view_before = nn.Linear(3, _HIDDEN)
@@ -84,55 +87,98 @@ class Network(nn.Module):
         nn.init.constant_(self.role_out.bias, -5.0)
         nn.init.constant_(self.shape_out[2].bias, -1.5)
 
-    def forward(self, batch: Inputs) -> Logits:
-        """All heads' scores for a batch."""
-        hidden = self.encoder(batch.ids, batch.segments, batch.mask)
+    def forward(self, batch: Inputs, chosen: Tensor | None = None) -> Logits:
+        """All heads' scores for a batch; `chosen` as in `heads`."""
+        return self.heads(self.encoder(batch.ids, batch.segments, batch.mask), batch, chosen)
+
+    def heads(self, hidden: Tensor, batch: Inputs, chosen: Tensor | None = None) -> Logits:
+        """The scores from token vectors (batch, length, width) that are there already.
+
+        `chosen`, (batch, some) column numbers, scores only those columns' roles: training looks at a sample.
+        """
         mean = (hidden * batch.mask[..., None]).sum(1) / batch.mask.sum(1, keepdim=True)
         sentence = functional.gelu(self.sentence(torch.cat([hidden[:, 0], mean], -1)))
         sentence = functional.dropout(sentence, 0.1, self.training)
-        every = self._read_items(hidden, sentence, batch)
+        reader = _Reader(self, hidden, sentence, batch)
+        item = self._items()
         count = batch.before_views.shape[1]
         asked_before = batch.before_views.amax((1, 2), keepdim=False)[:, None]
         before = torch.cat([batch.before_views, asked_before[:, None].expand(-1, count, 1)], -1)
-        at_view = functional.gelu(every[:, :count] + self.view_before(before))
-        main, needed = self.view_out(at_view).unbind(-1)
-        roles = self._roles(every[:, count:], at_view, main, needed, batch)
-        chosen = (main.detach().softmax(-1)[..., None] * at_view).sum(1)
-        shapes = self.shape_out(torch.cat([sentence, chosen, batch.before_shapes, asked_before], -1))
-        outcome = self._outcome(sentence, needed, roles, batch)
+        at_view = functional.gelu(reader.read(item[:count], reader.overlap[:, :count]) + self.view_before(before))
+        direct = (self.direct(sentence) @ item[:count].T)[..., None]
+        main, needed = (self.view_out(at_view) + direct).unbind(-1)
+        roles = self._roles(reader, item[count:], at_view, main, needed, batch, chosen)
+        believed = (main.detach().softmax(-1)[..., None] * at_view).sum(1)
+        shapes = self.shape_out(torch.cat([sentence, believed, batch.before_shapes, asked_before], -1))
+        outcome = self._outcome(sentence, needed, roles, batch, chosen)
         return Logits(outcome=outcome, main=main, views=needed, roles=roles, shapes=shapes)
 
-    def _read_items(self, hidden: Tensor, sentence: Tensor, batch: Inputs) -> Tensor:
-        """Each item attends to the question's tokens → (batch, items, hidden)."""
-        size, length, _ = hidden.shape
+    def _items(self) -> Tensor:
+        """Vectors of views and columns: their description, and for known ones what training has added."""
         offset = self.offset
         if self.training:
-            kept = torch.rand(offset.shape[0], 1) > self.offset_drop
-            offset = offset * kept
-        item = self.project(self.item_vectors) + offset
-        count, each = item.shape[0], _WIDE // _HEADS
-        asked = item.view(count, _HEADS, each).transpose(0, 1)
-        keys = self.keys(hidden).view(size, length, _HEADS, each).permute(0, 2, 3, 1)
-        values = self.values(hidden).view(size, length, _HEADS, each).transpose(1, 2)
-        scores = torch.matmul(asked, keys) / each**0.5
-        scores = scores.masked_fill(batch.mask[:, None, None, :] == 0, -1e4)
-        context = torch.matmul(scores.softmax(-1), values).transpose(1, 2).reshape(size, count, _WIDE)
-        strongest = scores.amax(-1).transpose(1, 2)
-        overlap = (batch.bag @ self.item_words).view(size, count, 3)
-        seen = torch.cat([context, context * item, strongest, overlap.to(context.dtype)], -1)
-        return self.from_context(seen) + self.from_item(item) + self.from_sentence(sentence)[:, None]
+            # Sometimes without the addition, so that descriptions alone must do: another catalogue has no more.
+            offset = offset * (torch.rand(offset.shape[0], 1) > self.offset_drop)
+        projected: Tensor = self.project(self.item_vectors)
+        return projected + offset
 
-    def _roles(self, every: Tensor, at_view: Tensor, main: Tensor, needed: Tensor, batch: Inputs) -> Tensor:
-        chosen = torch.stack([main.detach().softmax(-1), needed.detach().sigmoid()], -1)
-        view = self.from_view(torch.cat([at_view, chosen.to(at_view.dtype)], -1))[:, self.view_of]
-        mixed = functional.gelu(every + view + self.role_before(batch.before_roles))
+    def _roles(
+        self,
+        reader: _Reader,
+        item: Tensor,
+        at_view: Tensor,
+        main: Tensor,
+        needed: Tensor,
+        batch: Inputs,
+        chosen: Tensor | None,
+    ) -> Tensor:
+        likely = torch.stack([main.detach().softmax(-1), needed.detach().sigmoid()], -1)
+        view = self.from_view(torch.cat([at_view, likely.to(at_view.dtype)], -1))
+        before, overlap = batch.before_roles, reader.overlap[:, view.shape[1] :]
+        if chosen is None:
+            view = view[:, self.view_of]
+        else:
+            row = torch.arange(len(chosen))[:, None]
+            item, view = item[chosen], view[row, self.view_of[chosen]]
+            before, overlap = before[row, chosen], overlap[row, chosen]
+        mixed = functional.gelu(reader.read(item, overlap) + view + self.role_before(before))
         mixed = functional.dropout(mixed, 0.1, self.training)
-        return self.role_out(functional.gelu(self.role_mid(mixed)))
+        logits: Tensor = self.role_out(functional.gelu(self.role_mid(mixed)))
+        return logits
 
-    def _outcome(self, sentence: Tensor, needed: Tensor, roles: Tensor, batch: Inputs) -> Tensor:
+    def _outcome(self, sentence: Tensor, needed: Tensor, roles: Tensor, batch: Inputs, chosen: Tensor | None) -> Tensor:
         """Besides the words: would the SQL touch what the role may not see?"""
         denied = (needed.detach().sigmoid() * batch.denied_views).amax(1)
-        seen = roles.detach().sigmoid().amax(-1)
-        masked = (seen * batch.masked_columns).amax(1)
+        hidden_from_role = batch.masked_columns if chosen is None else batch.masked_columns.gather(1, chosen)
+        masked = (roles.detach().sigmoid().amax(-1) * hidden_from_role).amax(1)
         limited = batch.denied_views.mean(1)
-        return self.outcome_out(torch.cat([sentence, torch.stack([denied, masked, limited], -1)], -1))
+        logits: Tensor = self.outcome_out(torch.cat([sentence, torch.stack([denied, masked, limited], -1)], -1))
+        return logits
+
+
+class _Reader:
+    """Lets items look at one batch of questions; keys and values are made once for views and columns."""
+
+    def __init__(self, network: Network, hidden: Tensor, sentence: Tensor, batch: Inputs) -> None:
+        size, length, _ = hidden.shape
+        self.network = network
+        self.keys = network.keys(hidden).view(size, length, _HEADS, _EACH).permute(0, 2, 3, 1)
+        self.values = network.values(hidden).view(size, length, _HEADS, _EACH).transpose(1, 2)
+        self.hide = batch.mask[:, None, None, :] == 0
+        self.sentence = network.from_sentence(sentence)[:, None]
+        self.match = network.sentence_match(sentence)[:, None]
+        self.overlap = (batch.bag @ network.item_words).view(size, -1, 3)
+
+    def read(self, item: Tensor, overlap: Tensor) -> Tensor:
+        """(items, wide) or (batch, items, wide) → (batch, items, hidden)."""
+        count = item.shape[-2]
+        asked = item.view(*item.shape[:-1], _HEADS, _EACH).transpose(-3, -2)
+        scores = torch.matmul(asked, self.keys) / _EACH**0.5
+        scores = scores.masked_fill(self.hide, -1e4)
+        context = torch.matmul(scores.softmax(-1).to(self.values.dtype), self.values)
+        context = context.transpose(1, 2).reshape(len(self.keys), count, _WIDE)
+        strongest = scores.amax(-1).transpose(1, 2)
+        matched = self.match * item
+        seen = torch.cat([context, context * item, matched, strongest, overlap.to(context.dtype)], -1)
+        found: Tensor = self.network.from_context(seen) + self.network.from_item(item) + self.sentence
+        return found

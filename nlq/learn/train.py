@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 from torch.nn import functional
 
 from nlq.learn.augment import vary
@@ -25,21 +26,28 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nlq.learn.data import Example
+    from nlq.learn.network import Inputs
     from streaming.catalogue import Catalogue
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that decides the weights, besides the data."""
+    """Everything that decides the weights, besides the data.
 
-    epochs: int = 8
+    First the heads are trained on a frozen encoder, then its upper layers with them at a lower rate: the second stage
+    costs three times as much an epoch, and spoils the encoder when the heads are still random.
+    """
+
+    head_epochs: int = 12
+    tuned_epochs: int = 5
     batch_size: int = 48
     rank: int = 16
-    tuned_layers: int = 4
-    encoder_rate: float = 1.5e-3
-    head_rate: float = 1.2e-3
-    augment: float = 0.7
-    """Share of wordings that are varied in each epoch."""
+    tuned_layers: int = 2
+    head_rate: float = 3e-3
+    tuned_rate: float = 4e-4
+    tuned_head_rate: float = 1e-3
+    variants: int = 1
+    """Reworded copies of each wording beside the wording itself."""
     seed: int = 20261120
 
 
@@ -50,52 +58,114 @@ def train(
     recipe: Recipe,
     *,
     names: Sequence[Sequence[str]] = (),
+    states: FrozenStates | None = None,
     progress: Callable[[str], None] = print,
 ) -> Network:
-    """Tune a network on all wordings of `examples`; `directory` holds the base encoder."""
+    """Tune a network on all wordings of `examples`.
+
+    Args:
+        examples: verified questions.
+        catalogue: what they are asked of.
+        directory: folder of the base encoder.
+        recipe: sizes, rates and seed.
+        names: groups of interchangeable names for rewording.
+        states: token vectors of an earlier training with the same base and recipe, to save time.
+        progress: told of each epoch.
+    """
     torch.manual_seed(recipe.seed)
-    chance = random.Random(recipe.seed)
     network, batcher = new_network(catalogue, directory, recipe)
-    tuned = [p for p in network.encoder.parameters() if p.requires_grad]
+    states = states if states is not None else FrozenStates()
+    rows = list(_rows(examples, names, recipe))
+    states.add(network, batcher, [asked for _, asked in rows])
+    chance = random.Random(recipe.seed)
+    tuned = [p for n, p in network.named_parameters() if p.requires_grad and n.startswith("encoder.")]
     heads = [p for n, p in network.named_parameters() if p.requires_grad and not n.startswith("encoder.")]
-    optimiser = torch.optim.AdamW(
-        [{"params": tuned, "lr": recipe.encoder_rate}, {"params": heads, "lr": recipe.head_rate}], weight_decay=0.01
-    )
-    wordings = [(e, w) for e in examples for w in e.wordings]
-    steps = recipe.epochs * -(-len(wordings) // recipe.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        [recipe.encoder_rate, recipe.head_rate],
-        total_steps=steps + 1,
-        pct_start=0.1,
-        anneal_strategy="linear",
-    )
-    for epoch in range(recipe.epochs):
-        network.train()
-        started, total, count = time.perf_counter(), 0.0, 0
-        for batch in _batches(wordings, recipe.batch_size, chance):
-            asked = [
-                Asked(
-                    question=vary(w, names, chance) if chance.random() < recipe.augment else w,
-                    history=e.history,
-                    before=e.before,
-                    role=e.role,
-                )
-                for e, w in batch
-            ]
-            targets = batcher.targets([e.outcome for e, _ in batch], [e.sketch for e, _ in batch])
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                logits = network(batcher.inputs(asked))
-            loss = loss_of(logits, targets)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_([*tuned, *heads], 1.0)
-            optimiser.step()
-            schedule.step()
-            total, count = total + float(loss.detach()), count + 1
-        progress(f"epoch {epoch + 1}/{recipe.epochs} loss {total / count:.3f} {time.perf_counter() - started:.0f} s")
+    stages = [("heads", recipe.head_epochs, [{"params": heads, "lr": recipe.head_rate}])]
+    if tuned:
+        both = [{"params": heads, "lr": recipe.tuned_head_rate}, {"params": tuned, "lr": recipe.tuned_rate}]
+        stages.append(("all", recipe.tuned_epochs, both))
+    for stage, epochs, groups in stages:
+        steps = epochs * -(-len(rows) // recipe.batch_size)
+        optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser,
+            [g["lr"] for g in optimiser.param_groups],
+            total_steps=steps + 1,
+            pct_start=0.1,
+            anneal_strategy="linear",
+        )
+        for epoch in range(epochs):
+            started, total, count = time.perf_counter(), 0.0, 0
+            network.train()
+            for batch in _batches(rows, recipe.batch_size, chance):
+                loss = _loss_of_batch(network, batcher, states, batch, tune=stage == "all")
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_([*tuned, *heads], 1.0)
+                optimiser.step()
+                schedule.step()
+                total, count = total + float(loss.detach()), count + 1
+            seconds = time.perf_counter() - started
+            progress(f"{stage} {epoch + 1}/{epochs} loss {total / max(count, 1):.3f} {seconds:.0f} s")
     network.eval()
     return network
+
+
+def _rows(
+    examples: Sequence[Example], names: Sequence[Sequence[str]], recipe: Recipe
+) -> Iterator[tuple[Example, Asked]]:
+    """Each wording and its variants. A wording's variants depend on it and the seed alone, not on the other rows."""
+    for example in examples:
+        for wording in example.wordings:
+            chance = random.Random(f"{recipe.seed} {example.id} {wording}")
+            for text in [wording, *(vary(wording, names, chance) for _ in range(recipe.variants))]:
+                yield (
+                    example,
+                    Asked(question=text, history=example.history, before=example.before, role=example.role),
+                )
+
+
+def _loss_of_batch(
+    network: Network, batcher: Batcher, states: FrozenStates, batch: Sequence[tuple[Example, Asked]], *, tune: bool
+) -> Tensor:
+    inputs = batcher.inputs([asked for _, asked in batch])
+    targets = batcher.targets([e.outcome for e, _ in batch], [e.sketch for e, _ in batch])
+    chosen, weights = sample_columns(targets, batcher.items.view_of)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        hidden = states.of([asked for _, asked in batch], inputs)
+        with torch.set_grad_enabled(tune):
+            hidden = network.encoder.upper(hidden, inputs.mask)
+        logits = network.heads(hidden, inputs, chosen)
+    return loss_of(logits, targets, chosen, weights)
+
+
+class FrozenStates:
+    """Token vectors of the layers that are never tuned, made once for all epochs and folds."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, tuple[str, ...]], Tensor] = {}
+
+    @torch.inference_mode()
+    def add(self, network: Network, batcher: Batcher, asked: Sequence[Asked]) -> None:
+        """Make what is not there yet."""
+        network.eval()
+        wanted = {(a.question, tuple(a.history[-2:])): a for a in asked}
+        order = sorted((k for k in wanted if k not in self._held), key=lambda k: len(k[0]) + sum(map(len, k[1])))
+        for start in range(0, len(order), 64):
+            keys = order[start : start + 64]
+            inputs = batcher.inputs([wanted[k] for k in keys])
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                hidden = network.encoder.lower(inputs.ids, inputs.segments, inputs.mask)
+            for i, key in enumerate(keys):
+                self._held[key] = hidden[i, : int(inputs.mask[i].sum())].bfloat16().clone()
+
+    def of(self, asked: Sequence[Asked], inputs: Inputs) -> Tensor:
+        """(batch, length, width) for a batch whose inputs were made from `asked`."""
+        found = [self._held[a.question, tuple(a.history[-2:])] for a in asked]
+        hidden = torch.zeros(*inputs.ids.shape, found[0].shape[-1])
+        for i, state in enumerate(found):
+            hidden[i, : len(state)] = state
+        return hidden
 
 
 def new_network(catalogue: Catalogue, directory: Path, recipe: Recipe) -> tuple[Network, Batcher]:
@@ -106,29 +176,51 @@ def new_network(catalogue: Catalogue, directory: Path, recipe: Recipe) -> tuple[
     return Network(encoder, items), Batcher(catalogue, items, tokens)
 
 
-def loss_of(logits: Logits, targets: Targets) -> torch.Tensor:
+def sample_columns(targets: Targets, view_of: Tensor, size: int = 64) -> tuple[Tensor, Tensor]:
+    """Columns to train on, (batch, size), and their weights: those with a role, their views' others, some at random.
+
+    A random column stands for all that were left out.
+    """
+    used = targets.roles.amax(-1)
+    of_views = targets.views[:, view_of]
+    score = 4.0 * used + 2.0 * of_views + torch.rand_like(used)
+    # A third is kept for columns of other views.
+    order = score.argsort(1, descending=True)
+    near = order[:, : size * 2 // 3]
+    rest = order[:, size * 2 // 3 :]
+    far = rest.gather(1, torch.rand(rest.shape).argsort(1)[:, : size - near.shape[1]])
+    weight_far = rest.shape[1] / max(far.shape[1], 1)
+    weights = torch.cat([torch.ones(near.shape), torch.full(far.shape, weight_far)], 1)
+    return torch.cat([near, far], 1), weights
+
+
+def loss_of(logits: Logits, targets: Targets, chosen: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
     """Sum of the heads' losses, weighted so that each is of the order of one at the start."""
     loss = functional.cross_entropy(logits.outcome.float(), targets.outcome)
     rows = targets.has_sketch
     if bool(rows.any()):
+        roles = targets.roles
+        if chosen is not None:
+            roles = roles.gather(1, chosen[..., None].expand(-1, -1, roles.shape[-1]))
         loss = loss + functional.cross_entropy(logits.main[rows].float(), targets.main[rows])
         loss = loss + 0.5 * _binary(logits.views[rows], targets.views[rows])
-        loss = loss + 0.15 * _binary(logits.shapes[rows], targets.shapes[rows])
-        loss = loss + 0.10 * _binary(logits.roles[rows], targets.roles[rows])
+        loss = loss + 0.2 * _binary(logits.shapes[rows], targets.shapes[rows])
+        by_column = None if weights is None else weights[rows][..., None]
+        loss = loss + 0.15 * _binary(logits.roles[rows], roles[rows], by_column)
     return loss
 
 
-def _binary(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def _binary(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Binary cross entropy, summed over what a question has and averaged over questions."""
-    summed = functional.binary_cross_entropy_with_logits(logits.float(), targets, reduction="sum")
+    summed = functional.binary_cross_entropy_with_logits(logits.float(), targets, weight=weights, reduction="sum")
     return summed / logits.shape[0]
 
 
 def _batches(
-    wordings: Sequence[tuple[Example, str]], size: int, chance: random.Random
-) -> Iterator[list[tuple[Example, str]]]:
+    rows: Sequence[tuple[Example, Asked]], size: int, chance: random.Random
+) -> Iterator[list[tuple[Example, Asked]]]:
     """Random batches of similar length, so that little is spent on padding."""
-    order = sorted(wordings, key=lambda w: len(w[1]) + sum(map(len, w[0].history[-2:])) + chance.random() * 30)
+    order = sorted(rows, key=lambda r: len(r[1].question) + sum(map(len, r[0].history[-2:])) + chance.random() * 30)
     batches = [order[i : i + size] for i in range(0, len(order), size)]
     chance.shuffle(batches)
     yield from batches
