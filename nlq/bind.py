@@ -112,7 +112,7 @@ class Binder:
             if mention.is_op("not"):
                 self.bound.used.add(j)
                 return True
-            if mention.kind in ("filler",) and mention.text.lower() in ("any", "the", "a", "an", "in", "from", "were", "was", "is", "are", "been", "for", "of", "that", "by", "on"):
+            if mention.kind in ("filler",) and mention.text.lower() in ("any", "the", "a", "an", "in", "from", "were", "was", "is", "are", "been", "for", "of", "that", "by", "on", "anyone", "those", "who", "whos", "have", "has", "had", "already", "yet", "ones", "with", "anybody", "who's", "done", "at", "all", "just"):
                 steps += 1
                 if steps > 3:
                     return False
@@ -217,7 +217,10 @@ class Binder:
                 return False
         now = Clock(as_of=self.world.as_of, time=None, day=None)
         sql = sql.replace("{now}", now.now).replace("{today}", now.today)
-        if self.negated(i):
+        if self.negated(i) and sense.name in ("left", "employed"):
+            other = self.world.lexicon.conditions["employed" if sense.name == "left" else "left"].get(self.view, sql)
+            sql = other.replace("{today}", now.today)
+        elif self.negated(i):
             sql = sql[4:] if sql.startswith("NOT ") else f"NOT {sql}" if " " not in sql else f"NOT ({sql})"
         if any(p.sql == sql for p in self.bound.where):
             self.bound.used.add(i)
@@ -336,10 +339,35 @@ class Binder:
     def _contrasts(self) -> None:
         """"algos against humans": a condition and its opposite cut the result, they don't empty it."""
         texts = {p.sql for p in self.bound.where}
+        for text in sorted(texts):
+            if text.endswith(" IS NULL") and text.replace(" IS NULL", " IS NOT NULL") in texts:
+                column = text.split(" ")[0]
+                wanted = text if self.role(column, "filter_null") > self.role(column, "filter_not_null") else text.replace(" IS NULL", " IS NOT NULL")
+                self.bound.where = [p for p in self.bound.where if not p.sql.startswith(f"{column} IS") or p.sql == wanted]
+                if self.proposal is None:
+                    self.bound.doubts.append(f"{column} both empty and not")
         for part in list(self.bound.where):
             if f"NOT {part.sql}" in texts:
                 self.bound.where = [p for p in self.bound.where if p.sql not in (part.sql, f"NOT {part.sql}")]
                 self.bound.split.append(part.sql)
+
+    def _messages(self) -> None:
+        """Topic and field of a dead letter by the words that name them: "executions topic", "missing price"."""
+        if self.view != "dead_letters":
+            return
+        values = self.world.values.values
+        for i, m in enumerate(self.reading.mentions):
+            low = m.text.lower().replace(" ", "_")
+            before = self.reading.mentions[i - 1].text.lower() if i else ""
+            after = self.reading.mentions[i + 1].text.lower() if i + 1 < len(self.reading.mentions) else ""
+            if low in values.get("error_field", ()) and "error_field" not in self.bound.columns and ("missing" in before or "field" in after or before in ("the", "a", "no", "its") or after in ("missing", "absent", "field")):
+                self.bound.where.append(Part(sql=f"error_field = {quote(low)}", phrase=m.text, span=m.span, reason="value"))
+                self.bound.used.add(i)
+            elif after in ("topic", "feed") and "topic" not in self.bound.columns:
+                near = [t for t in values.get("topic", ()) if t.replace(".", "_") == low or t == low]
+                if len(near) == 1:
+                    self.bound.where.append(Part(sql=f"topic = {quote(near[0])}", phrase=m.text, span=m.span, reason="value"))
+                    self.bound.used |= {i, i + 1}
 
     def _learnt(self) -> None:
         """Flags and NULL tests that the learnt parser expects and no word was read as."""
@@ -359,6 +387,7 @@ class Binder:
 
     def _defaults(self) -> None:
         self._contrasts()
+        self._messages()
         self._learnt()
         columns = self.bound.columns
         if self.view == "executions" and "status" not in columns:

@@ -182,6 +182,8 @@ class Shaper:
                     out.append(Dim(-1, sql, column, True, False))
         self._buckets(out)
         for sql in self.bound.split:
+            if any(d.sql == sql for d in out):
+                continue
             out.append(Dim(0, sql, sql.rpartition(".")[2], True, False))
         self._used_group_words(out)
         return out
@@ -361,6 +363,8 @@ class Shaper:
         for (view, column), roles in self.proposal.columns.items():
             sql = column if view == self.view else f"{view}.{column}"
             if reach(self.world.catalogue, self.view, column) != sql:
+                continue
+            if self._is_time(column) and not {"min", "max"} & {a for a, q in roles.items() if q > 0.5}:
                 continue
             for agg in (*_AGG_SQL, "count_distinct", "percentile"):
                 if roles.get(agg, 0) > 0.5 and not (column in self.world.catalogue.views[self.view].key and agg == "count"):
@@ -743,6 +747,8 @@ class Shaper:
 
     def _bare(self, i: int, number: Number) -> bool:
         """A number without comparison: the value of the column it stands beside."""
+        if not self.m[i].text[0].isdigit() or (i and self.m[i - 1].kind == "sign"):
+            return False
         for j in self.near(i, -1, 1):
             for s in self.m[j].of("meas") if self.m[j].kind == "sense" else ():
                 sql = self._row_sql(s.name)
@@ -764,7 +770,7 @@ class Shaper:
         fits = {"pct": ("spread_dev", "mid_dev", "above_mid", "below_mid", "cancel_ratio", "fill_rate", "reject_rate", "fp_rate", "price_move", "surprise", "share"),
                 "bps": ("spread", "eff_spread", "distance", "avg_spread_20d"),
                 "qty": ("qty", "filled_qty", "cancelled_qty", "leaves", "opp_fill", "adv", "net", "max_order_qty", "bid_qty", "ask_qty"), "money": ("notional", "price", "max_notional", "net")}.get(number.unit or "")  # fmt: skip
-        if self.proposal is not None and number.unit not in ("pct",):
+        if self.proposal is not None:
             ranged = sorted(((self.role(c, "filter_range"), c) for c, k in self.world.catalogue.views[self.view].columns.items() if k.type in ("DOUBLE", "INT", "BIGINT")), reverse=True)
             taken = " ".join(w.sql for w in self.where)
             for prob, c in ranged[:2]:
@@ -922,6 +928,7 @@ class Shaper:
         if any(m.is_op("yesno") for m in self.m) and not keys:
             self.used |= {i for i, m in enumerate(self.m) if m.is_op("yesno")}
             self.measures.insert(0, Measure(-1, "count(*) > 0", "", "answer", "yesno"))
+        self._both(keys)
         hour = next((d for d in keys if d.sql.startswith("date_trunc('HOUR'")), None)
         if hour is not None:
             keys.append(Dim(hour.i, f"hour({hour.sql})", "hour_of_day", True, False))
@@ -929,6 +936,12 @@ class Shaper:
         order: tuple[Order, ...] = ()
         limit = None
         offset = 0
+        if rank is not None and rank["name"] in ("newest", "oldest") and self.world.catalogue.views[self.view].time and any(x.row in ("price", "mid_price") for x in measures):
+            pick = "max_by" if rank["name"] == "newest" else "min_by"
+            for x in measures:
+                if x.row in ("price", "mid_price"):
+                    x.sql, x.alias = f"{pick}({x.row}, {self.world.catalogue.views[self.view].time})", f"{'last' if pick == 'max_by' else 'first'}_{x.row}"
+            rank = None
         if rank is not None and rank["name"] in ("newest", "oldest"):
             self.doubts.append("first or last of a group")
         if rank is not None:
@@ -947,6 +960,20 @@ class Shaper:
             having=tuple(self.having), order=order, limit=limit, offset=offset,  # type: ignore[arg-type]
             per=per, ties=bool(rank and rank.get("ties")),
         )  # fmt: skip
+
+    def _both(self, keys: list[Dim]) -> None:
+        """"Spoofing and layering both": every one of the named values must occur."""
+        marks = [i for i, m in enumerate(self.m) if m.is_op("both")]
+        if not (marks or self.proposal is not None and self.p("having") > 0.6) or not keys or self.having:
+            return
+        for column, found in self.bound.columns.items():
+            values = [v for _, vs, neg in found for v in vs if not neg]
+            if len(found) >= 2 and len(set(values)) >= 2 and not any(d.sql == column for d in keys):
+                self.having.append(Part(sql=f"count(DISTINCT {column}) = {len(set(values))}", reason="both", phrase=self.m[marks[0]].text if marks else ""))
+                if column == "side" and not any(p.sql.startswith("side ") for p in self.where):
+                    self.where.append(Part(sql=f"side IN ({', '.join(repr(v) for v in dict.fromkeys(values))})", reason="code"))
+                self.used |= set(marks)
+                return
 
     def _single(self, d: Dim) -> bool:
         before = self.m[d.i - 1].text.lower() if d.i else ""

@@ -25,7 +25,7 @@ _SPOKEN = {
 _COMMON_WORDS = {
     "f", "on", "it", "be", "all", "are", "now", "key", "see", "low", "open", "cost", "real", "fast", "well", "so", "or",
     "main", "big", "hale", "lin", "becker", "grace", "john", "laura", "peter", "anna", "tom", "marc", "kim", "maya", "post",
-    "reference", "orders", "quotes", "executions", "us", "price", "qty", "symbol", "eth",
+    "reference", "orders", "quotes", "executions", "us", "price", "qty", "symbol",
 }  # fmt: skip
 
 
@@ -87,7 +87,7 @@ class Extractor:
         taken: list[Mention | None] = [None] * len(tokens)
         found: list[tuple[float, Mention]] = []
         for phrase in time_phrases(tokens):
-            found.append((len_of(phrase) + 0.6, self._mention(question, tokens, "time", phrase.start, phrase.end, time=phrase)))
+            found.append((len_of(phrase) + 1.7, self._mention(question, tokens, "time", phrase.start, phrase.end, time=phrase)))
         found += [(m.end - m.start + 0.8 + 5 * (m.doubt == 0), m) for m in self._values(question, tokens)]
         found += [(m.end - m.start + 0.3, m) for m in self._numbers(question, tokens)]
         found += [(m.end - m.start + 0.5, m) for m in self._senses(question, tokens)]

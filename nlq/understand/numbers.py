@@ -204,6 +204,8 @@ def comparison_at(tokens: Sequence[Token], i: int) -> Comparison | None:
     if number is None:
         return None
     after = _after(tokens, number.end)
+    if not after and number.unit is None and number.end + 1 < len(tokens) and tokens[number.end].stem in _COUNTED:
+        after = _after(tokens, number.end + 1)
     if after:
         op, end = after
         unit = number.unit
@@ -213,10 +215,13 @@ def comparison_at(tokens: Sequence[Token], i: int) -> Comparison | None:
     return Comparison("=", number, i, number.end, False)
 
 
+_COUNTED = {"order", "fill", "trad", "alert", "print", "cancel", "quot", "replac", "nam", "venu", "event", "account", "amend"}
+
+
 def _after(tokens: Sequence[Token], j: int) -> tuple[str, int] | None:
     lows = [t.low for t in tokens[j : j + 3]]
     for n in (2, 1):
-        if op := _AFTER.get(tuple(lows[:n])):
+        if len(lows) >= n and (op := _AFTER.get(tuple(lows[:n]))):
             return op, j + n
     return None
 
