@@ -320,6 +320,9 @@ class Binder:
             self.bound.doubts.append(f"{mention.text!r} has no clock in {self.view}")
             return
         others = {p.kind for _, p in self.bound.times}
+        every = {m.time.kind for m in self.reading.mentions if m.time is not None}
+        if phrase.kind == "month" and "future" in every and clock.time:
+            found = [f"date_trunc('MONTH', {clock.time}) = date_trunc('MONTH', {clock.now})"]
         if phrase.kind == "today" and others & {"rolling", "clock", "venue_window"}:
             self.bound.used.add(i)
             return

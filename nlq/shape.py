@@ -143,6 +143,13 @@ class Shaper:
         out: list[Dim] = []
         for i, mention in enumerate(self.m):
             names = [s.name for s in mention.of("dim")] if mention.kind == "sense" else []
+            if mention.kind == "filler" and mention.text.lower() in ("hour", "minute", "day") and i and self.m[i - 1].is_op("group"):
+                names = [mention.text.lower()]
+            accounts = mention.kind == "sense" and any(s.name.startswith("account_type=") for s in mention.of("code"))
+            if accounts and "account_id" not in self.bound.filtered and (self._group_led(i) or self._asked_for(i)) and not self._followed_by_noun(i) and (sql := reach(self.world.catalogue, self.view, "account_id")):
+                if not any(d.sql == sql for d in out):
+                    out.append(Dim(i, sql, "account_id", self._group_led(i), True))
+                continue
             columns = [s.name for s in mention.of("col")] if mention.kind == "sense" else []
             for name in names:
                 found = self._dim_sql(name)
@@ -265,6 +272,13 @@ class Shaper:
             return True
         return bool(after) and after[0].text.lower() in ("level",)
 
+    def _followed_by_noun(self, i: int) -> bool:
+        """Whether the view's own noun comes next: "which client orders" asks for orders, not for clients."""
+        for j in self.near(i, 1, 1):
+            mention = self.m[j]
+            return any(s.name == self.view for s in mention.of("view")) and not mention.of("dim") or mention.is_op("trades") and mention.text.lower().startswith("trade") and mention.text.lower() != "traded"
+        return False
+
     def _used_group_words(self, dims: list[Dim]) -> None:
         for d in dims:
             if d.i < 0:
@@ -339,6 +353,9 @@ class Shaper:
 
     def _aggregate(self, i: int, agg: str, taken: set[int]) -> Measure | None:
         if agg in ("count", "distinct"):
+            after = self.m[i + 1].text.lower() if i + 1 < len(self.m) else ""
+            if self.m[i].text.lower() == "number" and after in (",", "and", "name", "&", "."):
+                return None
             return self._count(i, agg)
         if agg == "corr":
             return None
@@ -598,6 +615,10 @@ class Shaper:
             return "list"
         if self.measures or grouped:
             return "grouped"
+        if any(m.is_op("top") for m in self.m) and any(m.is_op("bottom") for m in self.m) and any(sql == "price" for _, _, sql in self.loose) and not grouped:
+            if rank is not None:
+                rank["limit"] = None
+            return "grouped"
         if any("#" in sql for _, _, sql in self.loose) and not any(m.compare and m.compare.explicit for m in self.m) and not rank:
             return "grouped"
         key = self.world.catalogue.views[self.view].key
@@ -613,7 +634,7 @@ class Shaper:
                 if all(name in SUMMED for _, name, _ in self.loose) and len(self.loose) <= 2 and not self._list_words():
                     return "grouped"
         if targets and kind in ("fact", "state", "window") and not listed and not columns and not self.loose:
-            if targets[0].alias not in key and not (nouns and nouns[0] < targets[0].i):
+            if targets[0].alias not in key and not (nouns and nouns[0] <= targets[0].i):
                 return "distinct"
         return "list"
 
@@ -929,6 +950,17 @@ class Shaper:
             self.used |= {i for i, m in enumerate(self.m) if m.is_op("yesno")}
             self.measures.insert(0, Measure(-1, "count(*) > 0", "", "answer", "yesno"))
         self._both(keys)
+        if re.search(r"by (?:quantity|volume|size|qty)|in shares|qty[- ]weighted|cancelled qty over|by notional", self.reading.question, re.IGNORECASE):
+            for x in self.measures:
+                if x.name == "cancel_ratio" and self.view == "orders":
+                    x.sql = x.sql.replace("avg(CASE WHEN status = 'CANCELLED' THEN 1.0D ELSE 0.0D END)", "sum(cancelled_qty) / sum(order_qty)")
+                    self.measures = [y for y in self.measures if y is x or y.name not in ("qty", "notional")]
+                    break
+        if any(d.sql == "assigned_to" for d in keys) and not any("assigned_to" in p.sql for p in self.where):
+            self.where.append(Part(sql="assigned_to IS NOT NULL", reason="default: alerts in somebody's charge"))
+        if any(x.name == "to_close" for x in self.measures) and not any("closed_ts" in p.sql for p in self.where):
+            self.where.append(Part(sql="closed_ts IS NOT NULL", reason="default: closed alerts"))
+        self._extremes(keys)
         hour = next((d for d in keys if d.sql.startswith("date_trunc('HOUR'")), None)
         if hour is not None:
             keys.append(Dim(hour.i, f"hour({hour.sql})", "hour_of_day", True, False))
@@ -948,10 +980,11 @@ class Shaper:
             main = self._ranked_measure(measures, rank)
             order = (Order(sql=main.alias, desc=rank["name"] not in ("bottom", "oldest")),)
             limit, offset = rank["limit"], int(rank["offset"])  # type: ignore[call-overload]
-            if not keys and limit is not None:
+            if not keys:
+                if limit is not None:
+                    self.doubts.append("ranked over nothing")
                 limit = None
                 order = ()
-                self.doubts.append("ranked over nothing")
         columns = [d for d in keys]
         return Plan(
             view=self.view, where=tuple(self.where),
@@ -960,6 +993,14 @@ class Shaper:
             having=tuple(self.having), order=order, limit=limit, offset=offset,  # type: ignore[arg-type]
             per=per, ties=bool(rank and rank.get("ties")),
         )  # fmt: skip
+
+    def _extremes(self, keys: list[Dim]) -> None:
+        """"The highest price and the lowest": both ends of one column."""
+        tops = [m for m in self.m if m.is_op("top") and "high" in m.text.lower()]
+        lows = [m for m in self.m if m.is_op("bottom") and "low" in m.text.lower()]
+        price = next((x for x in self.measures if x.row == "price"), None)
+        if tops and lows and price is not None:
+            self.measures = [Measure(price.i, "max(price)", "price", "high", "max", "price"), Measure(price.i, "min(price)", "price", "low", "min", "price")]
 
     def _both(self, keys: list[Dim]) -> None:
         """"Spoofing and layering both": every one of the named values must occur."""

@@ -25,9 +25,14 @@ CATEGORY_COLUMNS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+_PRIOR = {"executions": 0.55, "orders": 0.5, "market_trades": 0.3, "alerts": 0.3, "quotes": 0.2, "order_events": -0.5,
+          "trader_baselines": -0.5, "trade_stats_1m": -0.2, "order_flow_30s": -0.4, "query_audit": -0.5}  # fmt: skip
+"""What people mean when nothing says otherwise: fills and orders before their single steps."""
+
+
 def scores(reading: Reading, catalogue: Catalogue, lexicon: Lexicon, proposal: Proposal | None) -> dict[str, float]:
     """View → how well it fits; only differences matter."""
-    out = dict.fromkeys(catalogue.views, 0.0)
+    out = {view: _PRIOR.get(view, 0.0) for view in catalogue.views}
     market = any(m.is_op("market") or any(s.name == "market_trades" for s in m.of("view")) for m in reading.mentions)
     own = any(m.is_op("own") and not market for m in reading.mentions)
     first = True

@@ -223,8 +223,11 @@ class Extractor:
         return self._mention(question, tokens, "word", i, i + 1)
 
     def _spelling(self, word: str) -> str | None:
-        if len(word) < 6 or not word.isalpha():
+        if len(word) < 5 or not word.isalpha():
             return None
+        if len(word) == 5:
+            swapped = [w for w in self._spellable if sorted(w) == sorted(word) and w[0] == word[0]]
+            return swapped[0] if len({stem(w) for w in swapped}) == 1 else None
         near = [w for w in self._spellable if abs(len(w) - len(word)) <= 1 and w[0] == word[0] and DamerauLevenshtein.distance(w, word, score_cutoff=1) <= 1]
         stems = {stem(w) for w in near}
         return near[0] if len(stems) == 1 else None

@@ -201,6 +201,8 @@ def comparison_at(tokens: Sequence[Token], i: int) -> Comparison | None:
             continue
         return Comparison(op, number, i, number.end, True)
     number = number_at(tokens, i)
+    if number is None and tokens[i].low in ("twice", "double", "triple", "once") and _after(tokens, i + 1):
+        number = _fraction(tokens, i) or Number(1, "times", i, i + 1)
     if number is None:
         return None
     after = _after(tokens, number.end)

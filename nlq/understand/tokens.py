@@ -33,6 +33,7 @@ _IRREGULAR = {
     "held": "hold",
     "indices": "index",
     "cos": "because",
+    "news": "news",
     "highest": "highest",
 }
 
