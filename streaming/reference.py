@@ -6,6 +6,7 @@ Rows are few and change seldom, so the driver holds them and every change makes 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -106,19 +107,19 @@ def decode_reference(
         return view, tuple(parts), None
     try:
         document = json.loads(value.decode("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ReferenceFault("PARSE", None, "not valid JSON in UTF-8") from error
     if not isinstance(document, dict) or not isinstance(document.get("row"), dict):
         raise ReferenceFault("MISSING_FIELD", "row", "required field is missing")
     name = document.get("view")
-    if name not in views:
+    if not isinstance(name, str) or name not in views:
         raise ReferenceFault("UNKNOWN_REFERENCE", "view", "no such reference view")
-    view = views[name]
-    row = {column.name: _value(column.name, column.type, document["row"]) for column in view.columns.values()}
-    for column in view.key:
-        if row[column] is None:
-            raise ReferenceFault("MISSING_FIELD", column, "required field is missing")
-    return name, tuple(_text(row[column]) for column in view.key), row
+    described = views[name]
+    row = {column.name: _value(column.name, column.type, document["row"]) for column in described.columns.values()}
+    for part in described.key:
+        if row[part] is None:
+            raise ReferenceFault("MISSING_FIELD", part, "required field is missing")
+    return name, tuple(_text(row[part]) for part in described.key), row
 
 
 def _text(value: Any) -> str:
@@ -127,12 +128,12 @@ def _text(value: Any) -> str:
 
 def _value(name: str, kind: str, row: dict[str, Any]) -> Any:
     """A column's value; instants come as `…_us` integers, dates as text."""
-    raw = row.get(name)
+    raw: Any = row.get(name)
     if kind == "TIMESTAMP":
         raw = row.get(f"{name.removesuffix('_ts')}_us", raw)
     if raw is None:
         return None
-    wanted: dict[str, tuple[type, ...]] = {
+    wanted: dict[str, Any] = {
         "STRING": (str,), "DOUBLE": (int, float), "INT": (int,), "BIGINT": (int,), "BOOLEAN": (bool,),
         "DATE": (str,), "TIMESTAMP": (int,), "ARRAY<STRING>": (list,),
     }  # fmt: skip
@@ -143,9 +144,26 @@ def _value(name: str, kind: str, row: dict[str, Any]) -> Any:
             return datetime.fromtimestamp(raw // 1_000_000, UTC).replace(microsecond=raw % 1_000_000)
         if kind == "DATE":
             return date.fromisoformat(raw)
+        if kind == "DOUBLE":
+            return _finite(float(raw))
+        if kind == "STRING":
+            raw.encode()  # JSON can carry half a surrogate pair, which no column can
     except (ValueError, OverflowError, OSError) as error:
-        raise ReferenceFault("OUT_OF_RANGE", name, "not a date or time") from error
-    return float(raw) if kind == "DOUBLE" else raw
+        raise ReferenceFault("OUT_OF_RANGE", name, "not a date, a time, a finite number or a text in UTF-8") from error
+    if kind in _BITS and not -(2 ** (_BITS[kind] - 1)) <= raw < 2 ** (_BITS[kind] - 1):
+        raise ReferenceFault("OUT_OF_RANGE", name, f"does not fit {_BITS[kind]} bits")
+    if kind == "ARRAY<STRING>" and not all(isinstance(item, str) for item in raw):
+        raise ReferenceFault("SCHEMA", name, "a field has the wrong type")
+    return raw
+
+
+_BITS = {"INT": 32, "BIGINT": 64}
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError(number)
+    return number
 
 
 class ReferenceTable:
