@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from nlq.understand.numbers import number_at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from nlq.understand.tokens import Token
 
@@ -146,7 +146,7 @@ def unit_of(word: str) -> str:
     return "mon" if word.startswith("month") else "session"
 
 
-def _simple(kind: str, **more: object):  # type: ignore[no-untyped-def]
+def _simple(kind: str, **more: Any) -> Callable[[re.Match[str]], TimePhrase]:
     return lambda m: TimePhrase(kind, 0, 0, **more)
 
 
@@ -158,7 +158,7 @@ def _rolling(m: re.Match[str]) -> TimePhrase | None:
     return TimePhrase("rolling", 0, 0, n=float(groups.get("n") or 1), unit=unit)
 
 
-def _fixed(n: float, unit: str, kind: str = "rolling"):  # type: ignore[no-untyped-def]
+def _fixed(n: float, unit: str, kind: str = "rolling") -> Callable[[re.Match[str]], TimePhrase]:
     return lambda m: TimePhrase(kind, 0, 0, n=n, unit=unit)
 
 
