@@ -23,6 +23,7 @@ from streaming.sources.episodes import plant
 from streaming.sources.firm import Firm
 from streaming.sources.identities import Identities
 from streaming.sources.live import URL, BitstampLive
+from streaming.sources.load import LoadSink, LoadSource, run_load
 from streaming.sources.lobster import NotLobster
 from streaming.sources.norms import market_norms
 from streaming.sources.producer import DeliveryFailed, KafkaSink, ProducerStopped
@@ -42,6 +43,10 @@ TYPICAL_COUNTS = Counter({"NEW": 24_894, "CANCEL": 24_338, "FILL": 1_142, "REPLA
 TYPICAL_QTY, TYPICAL_RATE = 272_192.0, 272.0
 """What a busy crypto pair looks like before it is known: order messages of five hours of the recording of 2015, coins
 entered in them, and messages a second of today's feed."""
+PAST_EPISODES = (("SPOOFING", "ABC", 18.5), ("LAYERING", "AAPL", 17.0), ("SPOOFING", "TSLA", 16.2),
+                 ("WASH_TRADE", "MSFT", 19.0), ("SPOOFING", "ABC", 15.8), ("RAMPING", "ABC.B", 18.0),
+                 ("SPOOFING", "NVDA", 16.9))  # fmt: skip
+"""What happened one, two, three … days before the start: detector, instrument, hour UTC. Left out on closed days."""
 HISTORY_MESSAGES_PER_DAY = 2_500
 SESSION_S = 6.5 * 3600
 
@@ -81,8 +86,8 @@ def parser() -> argparse.ArgumentParser:
                           help="trading days sent beforehand, at a low rate, when the topic is empty (default 10)")  # fmt: skip
     simulate.add_argument("--plant", action="append", default=[], metavar="DETECTOR[:STRENGTH][@SECONDS]",
                           help="an episode of abuse so many seconds after the start (default strength 2, 40 s); repeatable")  # fmt: skip
-    simulate.add_argument("--plant-every", type=float, metavar="SECONDS",
-                          help="an episode of a random kind about that often")  # fmt: skip
+    simulate.add_argument("--plant-every", type=float, default=240.0, metavar="SECONDS",
+                          help="an episode of a random kind about that often, the first a SPOOFING after 60 s; 0 = none")  # fmt: skip
     simulate.add_argument("--trouble", type=float, default=0.0, metavar="SHARE",
                           help="share of messages beside which a bad, late or doubled one is sent")  # fmt: skip
     simulate.add_argument("--labels", type=Path, help="append the ground truth of episodes here, JSON lines")
@@ -99,7 +104,24 @@ def parser() -> argparse.ArgumentParser:
     live_feed.add_argument("--pair", choices=("btcusd",), default="btcusd")
     live_feed.add_argument("--firm-share", type=float, default=0.2)
     live_feed.set_defaults(run=run_live)
+    load = feeds.add_parser(
+        "load", help="simulated messages encoded beforehand, for benchmarks (needs confluent-kafka)"
+    )
+    load.add_argument("--bootstrap", help="host:port of the brokers; else NLQ_KAFKA_* settings")
+    load.add_argument("--rate", type=_speed, default=5_000.0, help="messages a second, or max")
+    load.add_argument("--seconds", type=float)
+    load.add_argument("--count", type=int)
+    load.add_argument("--seed", type=int, default=7)
+    load.set_defaults(run=run_load_feed)
     return top
+
+
+def run_load_feed(options: argparse.Namespace, stop: Event) -> int:
+    """Benchmark load. Reference rows must be there already, from a short `simulate --count 1`."""
+    source, sink = LoadSource(seed=options.seed), LoadSink(connection_of(options))
+    sent, took = run_load(source, sink, rate=options.rate, count=options.count, seconds=options.seconds, stop=stop)
+    _say(f"{sent} messages in {took:.1f} s, {sent / took:.0f} a second; {sink.failed} refused")
+    return 0 if sink.failed == 0 else 3
 
 
 def run_replay(options: argparse.Namespace, stop: Event) -> int:
@@ -182,16 +204,20 @@ def run_simulate(options: argparse.Namespace, stop: Event) -> int:
     for wish in options.plant:
         plant_wish(simulator, wish, start_us)
     if options.plant_every:
+        plant(simulator, "SPOOFING", start_us + 60_000_000)
         plant_now_and_then(simulator, options.plant_every)
     pace = Pace(start_us, options.speed, wall_us / 1e6)
     trouble = Disorder(
         options.seed, duplicates=options.trouble / 3, late=options.trouble / 3, faults=options.trouble / 3
     )
     messages = trouble.apply(live(simulator, options.labels))
-    sent = pump(messages, sink, pace=pace, stop=stop, count=options.count)
+    unsent: list[Message] = []
+    sent = pump(messages, sink, pace=pace, stop=stop, count=options.count, unsent=unsent)
     if options.count is None:
+        never = {m.value["order_id"] for m in unsent if isinstance(m.value, dict) and m.value.get("type") == "NEW"}
         for message in simulator.stop():
-            sink.send(message)
+            if isinstance(message.value, dict) and message.value.get("order_id") not in never:
+                sink.send(message)
     sink.flush()
     sink.close()
     _say(f"{sent} messages sent" + (f"; dead letters owed: {dict(trouble.expected)}" if options.trouble else ""))
@@ -253,6 +279,10 @@ def past_days(simulator: Simulator, until_us: int, per_day: int = HISTORY_MESSAG
     if simulator.now >= until_us:
         return
     simulator.set_rate(per_day / SESSION_S)
+    for n, (detector, symbol, hour) in enumerate(PAST_EPISODES, 1):
+        at_us = midnight - n * DAY_US + int(hour * 3.6e9)
+        if at_us > simulator.now and simulator.calendar.session("XNAS", from_us(at_us).date()).is_open:
+            plant(simulator, detector, at_us, symbol=symbol)
     yield from simulator.run(min(midnight, until_us))
     simulator.set_rate(3 * per_day / SESSION_S)
     yield from simulator.run(until_us)
@@ -260,13 +290,21 @@ def past_days(simulator: Simulator, until_us: int, per_day: int = HISTORY_MESSAG
 
 def connect(options: argparse.Namespace, producer: str, stop: Event) -> KafkaSink:
     """The sink that the options or the environment name."""
+    return KafkaSink(connection_of(options), producer, stop=stop, on_state=_say)
+
+
+def connection_of(options: argparse.Namespace) -> KafkaConnection:
+    """The brokers that the options or the environment name.
+
+    Raises:
+        SystemExit: neither names any.
+    """
     if options.bootstrap:
-        connection: KafkaConnection | None = KafkaConnection(bootstrap_servers=options.bootstrap)
-    else:
-        connection = KafkaConnection.from_environ(os.environ)
+        return KafkaConnection(bootstrap_servers=options.bootstrap)
+    connection = KafkaConnection.from_environ(os.environ)
     if connection is None:
         raise SystemExit("feed: name the brokers with --bootstrap host:port or NLQ_KAFKA_BOOTSTRAP")
-    return KafkaSink(connection, producer, stop=stop, on_state=_say)
+    return connection
 
 
 def _say(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from streaming.messages import MARKET_TRADES, ORDERS, QUOTES, Message
@@ -19,7 +20,7 @@ class Exchange:
 
     def __init__(self, rng: Random, first_id: int) -> None:
         self.rng = rng
-        self.out: list[Message] = []
+        self.out: deque[Message] = deque()
         self.first_id = first_id
         self.n_orders = self.n_events = self.n_execs = self.n_trades = self.n_parents = 0
         self.fills: dict[str, list[str]] = {}

@@ -42,15 +42,20 @@ def pump(
     pace: Pace | None = None,
     stop: Event | None = None,
     count: int | None = None,
+    unsent: list[Message] | None = None,
 ) -> int:
     """Send messages until they end, `count` is reached or `stop` is set. Returns how many were sent.
+
+    A stop may find a message that was taken from the source and is not due: it is put into `unsent`.
 
     The source is open loop: when the sink is slow, messages go out late with their own event times, none is skipped.
     """
     stop = stop or Event()
     sent, now = 0, 0.0
-    for message in messages:
-        if count is not None and sent >= count:
+    source = iter(messages)
+    while not stop.is_set() and (count is None or sent < count):
+        message = next(source, None)
+        if message is None:
             break
         if pace is not None and message.event_us:
             due = pace.due(message.event_us)
@@ -60,8 +65,10 @@ def pump(
                     # Small steps, so that a stop is noticed; a millisecond early is on time.
                     stop.wait(min(due - now + 0.001, 0.25))
                     now = time.time()
-        if stop.is_set():
-            break
+            if stop.is_set() and due > now:
+                if unsent is not None:
+                    unsent.append(message)
+                break
         sink.send(message)
         sent += 1
     return sent

@@ -65,9 +65,13 @@ def test_missing_topic_is_said_and_stops_on_demand(broker):
     stop = threading.Event()
     sink = KafkaSink(broker.connection, "test", stop=stop, on_state=states.append)
     threading.Timer(1.0, stop.set).start()
-    with pytest.raises((ProducerStopped, DeliveryFailed), match="src-nowhere"):
+
+    def send() -> None:
         pump(numbered("src-nowhere", 1), sink)
         sink.flush()
+
+    with pytest.raises((ProducerStopped, DeliveryFailed), match="src-nowhere"):
+        send()
     sink.close()
 
 
@@ -136,6 +140,8 @@ def test_pump_stops_when_told_and_at_its_count():
     sink, stop = Remembering(), threading.Event()
     threading.Timer(0.3, stop.set).start()
     begun = time.monotonic()
-    assert pump([Message("t", "k", {}, 0), Message("t", "k", {}, 3_600_000_000)], sink, pace=Pace(0, 1.0), stop=stop) <= 1
+    assert (
+        pump([Message("t", "k", {}, 0), Message("t", "k", {}, 3_600_000_000)], sink, pace=Pace(0, 1.0), stop=stop) <= 1
+    )
     assert time.monotonic() - begun < 3
     assert pump(numbered("t", 10), sink, count=4) == 4

@@ -221,6 +221,20 @@ def test_stop_leaves_no_working_order():
     assert set(leaves.values()) == {0.0}
 
 
+def test_a_reader_that_stops_midway_misses_nothing_and_gets_nothing_twice():
+    simulated, read = simulator(), []
+    for message in simulated.run(START_US + 20_000_000):
+        read.append(message)
+        if len(read) == 1234:
+            break
+    read += simulated.stop()
+    assert len({m.value["event_id"] for m in read if m.topic == ORDERS}) == sum(m.topic == ORDERS for m in read)
+    whole = list(simulator().run(START_US + 20_000_000))
+    assert read[:1234] == whole[:1234]
+    leaves = {m.value["order_id"]: m.value["leaves_qty"] for m in read if m.topic == ORDERS}
+    assert set(leaves.values()) == {0.0}
+
+
 def test_summer_time_moves_the_open():
     winter, summer = session("XNAS", date(2026, 11, 20)), session("XNAS", date(2026, 6, 19))
     assert datetime.fromtimestamp(winter.open_us / 1e6, UTC).hour == 14
