@@ -109,11 +109,7 @@ class Engine:
         except Exception as error:  # the boundary: whatever broke, the officer gets an outcome and the record a line
             trace.facts["error"] = f"{type(error).__name__}: {error}"
             answer = Answer(
-                status=Status.FAILED,
-                question=question,
-                query_id=trace.query_id,
-                reason=f"The question could not be answered because of a fault ({type(error).__name__}). "
-                f"It is on record as {trace.query_id}.",
+                status=Status.FAILED, question=question, query_id=trace.query_id, reason=_fault(error, trace.query_id)
             )
         answer = replace(answer, timings={**trace.timings, "total": time.monotonic() - start})
         self.parts.record.complete(trace.query_id, {**trace.facts, **_recorded(answer)})
@@ -260,6 +256,15 @@ class Engine:
         if blamed:
             return "No rows. There would be some without: " + "; or without: ".join(blamed)
         return "No rows, and no single condition is to blame: several together leave nothing."
+
+
+def _fault(error: Exception, query_id: str) -> str:
+    """Why it failed, as far as it may be told: texts of unknown faults can hold rows."""
+    from nlq.execute import ExecutionError
+
+    if isinstance(error, ExecutionError | LookupError) and not isinstance(error, KeyError | IndexError):
+        return str(error)
+    return f"The question could not be answered because of a fault ({type(error).__name__}). It is on record as {query_id}."
 
 
 def _unusable(question: str, user: Principal, roles: object) -> Answer | None:

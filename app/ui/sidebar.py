@@ -74,6 +74,8 @@ def _state(state: str, detail: str, world: str) -> None:
         case "BROKER_DOWN":
             st.badge("Broker down", icon=":material/cloud_off:", color="red")
             st.caption("Answers come from what was read before. Reading goes on by itself once the broker is back.")
+        case "CATCHING_UP":
+            st.badge("Catching up", icon=":material/hourglass_top:", color="orange")
         case _:
             st.badge(state.replace("_", " ").capitalize(), icon=":material/hourglass_top:", color="orange")
             st.caption(plain(detail))
