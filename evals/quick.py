@@ -226,7 +226,7 @@ def main() -> None:
                     ok = got.outcome == expect
                 n["other"] += expect != "answer"
                 if sink:
-                    sink.write(json.dumps({"id": case["id"], "q": wording, "expect": expect, "outcome": got.outcome, "ok": draft_ok, "confidence": got.draft.confidence if got.draft else 0, "features": dict(got.features), "author": author}) + "\n")
+                    sink.write(json.dumps({"id": case["id"], "q": wording, "expect": expect, "outcome": got.outcome, "ok": draft_ok, "confidence": got.draft.confidence if got.draft else 0, "features": dict(got.features) if got.draft is not None and got.outcome in ("answer", "clarify") else {}, "author": author}) + "\n")
                 kind = "" if ok else "wrong" if got.outcome == "answer" else "outcome" if expect != "answer" else ("held" if draft_ok else "abstain")
                 if kind and kind in opts.show.split(","):
                     print(f"[{kind}] {case['id']} {wording}\n   got({got.outcome}) {got.draft.sql if got.draft else got.reason}\n   gold {case['sql'][0] if case.get('sql') else expect}\n   why {got.reason} {got.doubts}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from nlq.bind import Binder, World
 from nlq.compile import compile_plan
 from nlq.contracts import Clarification, Draft
+from nlq.features import features_of
 from nlq.followup import follow, is_followup, plan_of
 from nlq.ground import leftovers, ledger_of, reading_of
 from nlq.outcome import Outcome, forbidden, missing_data, open_question, refused_words
@@ -66,11 +67,11 @@ class Interpreter:
     ) -> Interpretation:
         """Understand one question; never raises for what a person may type."""
         early = refused_words(question, has_history=bool(history)) or missing_data(question)
-        proposal = self.parser.propose(question) if self.parser is not None else None  # type: ignore[attr-defined]
+        proposal = self.parser.propose(question, history, principal.role) if self.parser is not None else None  # type: ignore[attr-defined]
         reading = self.extractor.read(question)
         ranked = sorted(scores(reading, self.catalogue, self.lexicon, proposal).items(), key=lambda p: -p[1])
         world = World(self.catalogue, self.lexicon, self.values, as_of)
-        best = self._followed(world, reading, history) or self._draft(world, reading, ranked, proposal)
+        best = self._followed(world, reading, history, proposal) or self._draft(world, reading, ranked, proposal)
         sql = best.draft.sql if best.draft else ""
         views = (*((ranked[0][0],) if not best.features.get("followup") else ()), *(v for v in self.catalogue.views if f" {v} " in f"{sql} " and v != ranked[0][0]))
         if early is None or early.kind != "refuse":
@@ -80,7 +81,9 @@ class Interpreter:
             return _declined(early, best)
         return best
 
-    def _followed(self, world: World, reading: Reading, history: Sequence[Turn]) -> Interpretation | None:
+    def _followed(
+        self, world: World, reading: Reading, history: Sequence[Turn], proposal: Proposal | None
+    ) -> Interpretation | None:
         if not history or not is_followup(reading, None):
             return None
         edit = follow(reading, history[-1].sql, world)
@@ -90,7 +93,11 @@ class Interpreter:
         doubts = [*edit.doubts, *(f"{w!r} was not understood" for w in left)]
         plan = plan_of(edit)
         draft = Draft(sql=edit.sql, origin="followup", confidence=0.9 if not doubts else 0.4, ledger=ledger_of(reading, plan, edit.used), reading=f"The question before, changed: {reading.question}")
-        features = {"left": float(len(left)), "doubts": float(len(edit.doubts)), "followup": 1.0}
+        features = features_of(
+            reading, plan, edit.sql, used=edit.used, left=left, doubts=edit.doubts, margin=2.0, score=4.0, mode="followup",
+            proposal=proposal, catalogue=self.catalogue,
+        )  # fmt: skip
+        features["followup"] = 1.0
         if doubts:
             return Interpretation(outcome="clarify", draft=draft, reason="; ".join(doubts), features=features, doubts=tuple(doubts), plan=plan)
         return Interpretation(outcome="answer", draft=draft, features=features, plan=plan)
@@ -108,7 +115,10 @@ class Interpreter:
         doubts = [*shape.doubts, *(f"{w!r} was not understood" for w in left)]
         if margin < 0.5:
             doubts.append(f"{view} or {ranked[1][0]}")
-        features = {"left": float(len(left)), "doubts": float(len(shape.doubts)), "margin": margin, "score": score}
+        features = features_of(
+            reading, plan, sql, used=shape.used, left=left, doubts=shape.doubts, margin=margin, score=score, mode=shape.mode,
+            proposal=proposal, catalogue=self.catalogue,
+        )  # fmt: skip
         confidence = 0.95 if not doubts else max(0.05, 0.5 - 0.1 * len(doubts))
         draft = Draft(sql=sql, origin="plan", confidence=confidence, ledger=ledger_of(reading, plan, shape.used), reading=reading_of(plan, self.catalogue))
         if bound.clarify is not None:
