@@ -39,6 +39,10 @@ _LOOKUPS: Final = {
 }
 
 
+class BatchFailed(RuntimeError):
+    """A batch could not be published; it comes again when the query is restarted."""
+
+
 class Ingest:
     """Turns checked messages into segments. Called by one thread at a time."""
 
@@ -56,7 +60,18 @@ class Ingest:
         """Publish one batch: `foreachBatch` of the streaming query.
 
         The batch is published whole or, when anything raises, not at all; the same messages then come again.
+
+        Raises:
+            BatchFailed: in few words; the cause goes to the log.
         """
+        try:
+            self._publish(batch, batch_id)
+        except Exception as error:
+            log.warning("batch %s is not published", batch_id, exc_info=error)
+            # Spark searches the message with a regular expression that overflows its stack on a long trace.
+            raise BatchFailed(f"{type(error).__name__}: {str(error)[:200]}") from None
+
+    def _publish(self, batch: DataFrame, batch_id: int) -> None:
         start = time.monotonic()
         session = batch.sparkSession
         offsets = self._end_offsets(batch_id)

@@ -56,6 +56,8 @@ class Generation:
     reference: ReferenceRows
     base_version: int | None = None
     """Version of the history table that holds exactly the rows before the first segment; None when there are none."""
+    base_newest_us: int = 0
+    """Newest event in that version."""
     base_annuls: bool = False
     """Whether history holds busts or corrections."""
     published_us: int = 0
@@ -140,17 +142,21 @@ class LiveViews:
             return len(self._pins)
 
 
-def rows_of(generation: Generation, session: SparkSession, history: Callable[[SparkSession], DataFrame]) -> DataFrame:
+def rows_of(
+    generation: Generation, session: SparkSession, base_version: int | None,
+    history: Callable[[SparkSession, int], DataFrame],
+) -> DataFrame:  # fmt: skip
     """All rows of a generation, each message once: history below its boundary, memory above.
 
     Args:
         generation: pinned by the caller.
         session: where the DataFrame is to live.
-        history: opens the history table at the generation's `base_version`.
+        base_version: the generation's, or None to leave history out.
+        history: opens the history table at a version.
     """
     parts = [open_plan(session, segment.plan) for segment in generation.segments]
-    if generation.base_version is not None:
-        parts.insert(0, history(session))
+    if base_version is not None:
+        parts.insert(0, history(session, base_version))
     return union(parts)
 
 

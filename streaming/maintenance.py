@@ -61,8 +61,8 @@ class Maintenance:
         self._reference_version = last.reference_version if last else None
         self._next_step = time.monotonic() + settings.history_every_s
         self._next_round = time.monotonic() + settings.maintain_every_s
-        self._versions: dict[int, int] = {}
-        """Last generation of a step → Delta version that ends there."""
+        self._steps: dict[int, Manifest] = {}
+        """Last generation of a step → its manifest."""
 
     def tick(self) -> None:
         """Do what is due."""
@@ -94,7 +94,7 @@ class Maintenance:
         finally:
             self.live.release(generation)
         self.seconds["history"] = time.monotonic() - start
-        self._versions[generation.number] = self.last.version
+        self._steps[generation.number] = self.last
         while self.ingest.batches and self.ingest.batches[0].generation <= generation.number:
             self.ingest.batches.popleft()
         return True
@@ -174,12 +174,14 @@ class Maintenance:
         for segment in newest.segments[:-1]:
             if not segment.sealed or not (rows > self.settings.live_rows or segment.newest_ingest_us < oldest_us):
                 return
-            version = self._versions.get(segment.last)
-            if version is None:
+            step = self._steps.get(segment.last)
+            if step is None:
                 return
             annuls = self.live.newest.base_annuls or bool(segment.annuls)
-            self.live.exchange([segment], None, base_version=version, base_annuls=annuls)
-            self._versions = {g: v for g, v in self._versions.items() if g > segment.last}
+            self.live.exchange(
+                [segment], None, base_version=step.version, base_newest_us=step.newest_us, base_annuls=annuls
+            )
+            self._steps = {g: m for g, m in self._steps.items() if g > segment.last}
             rows -= segment.rows
 
 

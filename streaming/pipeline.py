@@ -10,43 +10,40 @@ import tempfile
 import threading
 import time
 import uuid
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from streaming.alerts import AlertStore
 from streaming.arrivals import Arrivals
 from streaming.checks import check_sql
 from streaming.connection import KafkaConnection
 from streaming.decode import decode_sql
-from streaming.freshness import broker_answers, end_offsets, ingest_rows, instant, lag, percentile
+from streaming.detectors.runner import Runner
+from streaming.freshness import broker_answers, end_offsets, instant, lag, percentile
 from streaming.history import History
 from streaming.ingest import Ingest
-from streaming.live_views import Generation, LiveViews, Segment, rows_of
+from streaming.live_views import Generation, LiveViews, Segment
 from streaming.maintenance import Maintenance
 from streaming.messages import EVENT_TOPICS, REFERENCE
 from streaming.outbox import Outbox
+from streaming.reader import Reader
 from streaming.reference import ReferenceRows, ReferenceTable, reference_views
-from streaming.segments import DDL, DEAD, materialised, open_plan
+from streaming.segments import DDL, DEAD, materialised
 from streaming.settings import PipelineSettings
-from streaming.snapshot import Snapshot
-from streaming.views import fact_frame, local_frame, reference_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.streaming import StreamingQuery
 
     from streaming.catalogue import Catalogue
-    from streaming.history import Batch, Manifest
+    from streaming.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
 TOPICS: Final = (*EVENT_TOPICS, REFERENCE)
-FACTS: Final = frozenset({"order_events", "orders", "executions", "market_trades", "quotes", "dead_letters",
-                          "trade_stats_1m", "order_flow_30s"})  # fmt: skip
-"""Views that are made of events."""
 
 
 def checked_stream(spark: SparkSession, kafka: dict[str, str], offsets: str, settings: PipelineSettings) -> DataFrame:
@@ -74,8 +71,6 @@ class LivePipeline:
     ) -> None:  # fmt: skip
         """Open what is on disk; `start` is the way to use it."""
         self.spark, self.catalogue, self.connection, self.settings = spark, catalogue, connection, settings
-        self.query_audit: Callable[[SparkSession], DataFrame] | None = None
-        """Opens the rows of the view `query_audit`; None leaves it empty."""
         self._session = _quiet(spark)
         self._history = History(self._session, data_dir)
         self._reference_table = ReferenceTable(self._session, data_dir)
@@ -88,6 +83,9 @@ class LivePipeline:
             self._session, self.live, self._ingest, self._history, self._reference_table, settings,
             self._outbox.dead_letters, self._last,
         )  # fmt: skip
+        alerts = AlertStore(self._session, catalogue.views["alerts"], data_dir)
+        self._runner = Runner(alerts, self._outbox.alerts, data_dir / "state" / "detectors.json")
+        self._reader = Reader(catalogue, self.live, self._ingest, self._history, self._reference_table, alerts)
         self._query: StreamingQuery | None = None
         self._stop = threading.Event()
         self._ready = threading.Event()
@@ -111,7 +109,9 @@ class LivePipeline:
         """
         connection = bootstrap if isinstance(bootstrap, KafkaConnection) else KafkaConnection(bootstrap_servers=bootstrap)
         pipeline = cls(spark, catalogue, connection, Path(data_dir), settings or PipelineSettings())
-        for name, work in (("ingest", pipeline._supervise), ("history", pipeline._maintain)):
+        for name, work in (
+            ("ingest", pipeline._supervise), ("history", pipeline._maintain), ("detectors", pipeline._detect),
+        ):  # fmt: skip
             thread = threading.Thread(target=work, name=f"pipeline-{name}", daemon=True)
             thread.start()
             pipeline._threads.append(thread)
@@ -126,20 +126,16 @@ class LivePipeline:
         Raises:
             LookupError: nothing was in the views yet at that time.
         """
-        generation = self.live.pin()
-        release = _once(partial(self.live.release, generation))
-        try:
-            wanted_us = None if as_of is None else int(as_of.timestamp() * 1e6)
-            if wanted_us is None or wanted_us >= generation.newest_us:
-                return self._snapshot(generation, None, generation.reference, release)
-            batch, version = self._batch_at(wanted_us)
-            reference = generation.reference
-            if version is not None:
-                reference = self._reference_table.load(reference_views(self.catalogue), version)
-            return self._snapshot(generation, batch, reference, release)
-        except BaseException:
-            release()
-            raise
+        return self._reader.snapshot(as_of, end_offsets(self._query) if as_of is None else {})
+
+    @property
+    def query_audit(self) -> Callable[[SparkSession], DataFrame] | None:
+        """Opens the rows of the view `query_audit` in a session; None leaves the view empty."""
+        return self._reader.query_audit
+
+    @query_audit.setter
+    def query_audit(self, opener: Callable[[SparkSession], DataFrame] | None) -> None:
+        self._reader.query_audit = opener
 
     def status(self) -> dict[str, Any]:
         """How the stream is: state, what is wrong, lag, rates, freshness, watermark, dead letters."""
@@ -147,7 +143,7 @@ class LivePipeline:
         recent = [entry for entry in list(self._ingest.seconds) if entry[0] > time.monotonic() - 30]
         batch_s = [seconds for _, seconds, _ in recent]
         return {
-            "state": self._state, "detail": self._detail, "faults": dict(self._faults),
+            "state": self._state, "detail": self._detail, "faults": self._faults | self._runner.faults,
             "broker": self.connection.bootstrap_servers, "generation": newest.number,
             "as_of": instant(newest.newest_us), "watermark": instant(newest.watermark_us),
             "published": instant(newest.published_us), "lag": lag(newest.offsets, ends),
@@ -190,7 +186,7 @@ class LivePipeline:
         return Generation(
             number=last.generation, segments=(self._seed(self._history.state(last), last.generation),),
             offsets=last.offsets, newest_us=last.newest_us, watermark_us=last.watermark_us, reference=reference,
-            base_version=last.version, base_annuls=last.annuls, high_us=high_us, counts=last.counts,
+            base_version=last.version, base_newest_us=last.newest_us, base_annuls=last.annuls, high_us=high_us, counts=last.counts,
             published_us=time.time_ns() // 1000,
         )  # fmt: skip
 
@@ -275,98 +271,22 @@ class LivePipeline:
                 self._faults["history"] = _brief(error)
                 self._stop.wait(2.0)
 
+    def _detect(self) -> None:
+        self.spark.sparkContext.setLocalProperty("spark.scheduler.pool", "maintenance")
+        session = _quiet(self.spark)
+        while not self._stop.wait(self.settings.detect_every_s):
+            try:
+                if self._runner.due(instant(self.live.newest.watermark_us)):
+                    with self._reader.pinned() as generation:
+                        self._runner.run(lambda since: self._reader.look(generation, since, session))
+                self._faults.pop("detectors", None)
+            except Exception as error:
+                log.exception("the detectors failed")
+                self._faults["detectors"] = _brief(error)
+                self._stop.wait(5.0)
+
     def _say(self, state: str, detail: str) -> None:
         self._state, self._detail = state, detail
-
-    # -- building snapshots
-
-    def _snapshot(
-        self, generation: Generation, batch: Batch | None, reference: ReferenceRows, release: Callable[[], None]
-    ) -> Snapshot:
-        newest_us = batch.newest_us if batch else generation.newest_us
-        ends = end_offsets(self._query) if batch is None else {}
-        frames = {v: partial(self._frame, v, generation, batch, reference, ends) for v in self.catalogue.views}
-        versions = {} if generation.base_version is None else {"events": generation.base_version}
-        return Snapshot(
-            catalogue=self.catalogue, as_of=instant(newest_us) or datetime.now(UTC), frames=frames,
-            offsets=batch.offsets if batch else generation.offsets, versions=versions,
-            generation=batch.generation if batch else generation.number, release=release,
-        )  # fmt: skip
-
-    def _frame(
-        self, name: str, generation: Generation, batch: Batch | None, reference: ReferenceRows,
-        ends: dict[str, dict[int, int]], session: SparkSession,
-    ) -> DataFrame:  # fmt: skip
-        view = self.catalogue.views[name]
-        as_of_us = batch.newest_us if batch else generation.newest_us
-        if name in FACTS:
-            base = generation.base_version
-            facts = rows_of(generation, session, lambda s: self._history.frame(s, base if base is not None else 0))
-            tail = open_plan(session, generation.segments[-1].plan)
-            if batch is not None:
-                facts = facts.where(_below(batch.offsets))
-                tail = working_at(facts)
-            annuls = generation.base_annuls or any(s.annuls for s in generation.segments)
-            return fact_frame(
-                session, view, facts=facts, tail=tail, reference=reference, as_of_us=as_of_us, annuls=annuls,
-                watermark_us=batch.watermark_us if batch else generation.watermark_us,
-            )  # fmt: skip
-        if name in reference.views:
-            return reference_frame(session, view, reference, as_of_us)
-        if name == "ingest_status":
-            return local_frame(session, view, ingest_rows(generation, ends))
-        if name == "query_audit" and self.query_audit is not None:
-            return self.query_audit(session)
-        return local_frame(session, view, [])
-
-    def _batch_at(self, as_of_us: int) -> tuple[Batch, int | None]:
-        """The last batch whose newest event is not after `as_of_us`, and the reference version of that time."""
-        recent = [b for b in list(self._ingest.batches) if b.newest_us <= as_of_us]
-        if recent:
-            return recent[-1], None
-        steps = self._history.manifests()
-        for i in range(len(steps) - 1, -1, -1):
-            earlier_us = steps[i - 1].newest_us if i else 0
-            if earlier_us <= as_of_us:
-                fits = [b for b in self._history.batches(steps[i]) if b.newest_us <= as_of_us]
-                if fits:
-                    return fits[-1], steps[i].reference_version
-                if i:
-                    return _boundary_batch(steps[i - 1]), steps[i - 1].reference_version
-        first = self._history.batches(steps[0]) if steps else ()
-        start = instant(first[0].newest_us) if first else None
-        raise LookupError(
-            f"no snapshot of {instant(as_of_us)}: the views reach from {start} to {instant(self.live.newest.newest_us)}"
-        )
-
-
-def working_at(facts: DataFrame) -> DataFrame:
-    """Open orders among the rows of an older moment, in the form of a segment's tail."""
-    from pyspark.sql import Window
-    from pyspark.sql.functions import col, row_number
-
-    life = facts.where("kind = 'O' AND event_type NOT IN ('BUST', 'CORRECT')")
-    newest = Window.partitionBy("symbol", "venue", "order_id").orderBy(col("offset").desc())
-    return life.withColumn("_n", row_number().over(newest)).where("_n = 1").drop("_n").selectExpr(
-        *("true AS tail" if name == "tail" else f"`{name}`" for name in facts.columns)
-    )  # fmt: skip
-
-
-def _below(offsets: dict[str, dict[int, int]]) -> str:
-    """Condition of the rows below an offset vector."""
-    terms = [
-        f"(topic = '{topic}' AND partition = {partition} AND offset < {end})"
-        for topic, parts in offsets.items()
-        for partition, end in parts.items()
-    ]
-    return " OR ".join(terms) or "false"
-
-
-def _boundary_batch(manifest: Manifest) -> Batch:
-    from streaming.history import Batch
-
-    return Batch(generation=manifest.generation, newest_us=manifest.newest_us, watermark_us=manifest.watermark_us,
-                 offsets=manifest.offsets)  # fmt: skip
 
 
 def _with_new_partitions(offsets: dict[str, dict[int, int]], connection: KafkaConnection) -> dict[str, dict[str, int]]:
@@ -405,14 +325,3 @@ def _stop_between_batches(query: StreamingQuery, timeout_s: float = 30.0) -> Non
 
 def _brief(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300] if str(error).strip() else ''}"
-
-
-def _once(work: Callable[[], None]) -> Callable[[], None]:
-    done = threading.Event()
-
-    def run() -> None:
-        if not done.is_set():
-            done.set()
-            work()
-
-    return run
