@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -108,6 +108,7 @@ class ModelDrafter:
         self._url = url.rstrip("/") if url.rstrip("/").endswith("/v1") else f"{url.rstrip('/')}/v1"
         self._token = token or "none"
         self._busy = threading.Lock()
+        self._warming = False
         self._system = system_prompt(catalogue)
 
     def draft(self, question: str, *, documents: Sequence[Document] = (), facts: Any = "") -> Drafted:
@@ -122,7 +123,8 @@ class ModelDrafter:
             DraftError: the model is down, slow, talks nonsense or declines.
         """
         messages = prompt(self._system, question, documents, facts)
-        grammar = select_grammar(self._catalogue) if self._use_grammar else None
+        stated = re.findall(r"(?:TIMESTAMP|DATE) '[0-9: .-]+'", _facts(facts))
+        grammar = select_grammar(self._catalogue, instants=stated) if self._use_grammar else None
         started = time.monotonic()
         reply = self._call(messages, grammar)
         sql = select_of(_text(reply))
@@ -141,38 +143,49 @@ class ModelDrafter:
             },
         )
 
-    def warm(self) -> None:
+    def warm(self, timeout_s: float = 600.0) -> None:
         """Send the static prefix once, so that the first question finds it in the server's cache.
+
+        Cold, its 2,200 tokens take half a minute on idle cores and minutes on busy ones. Questions meanwhile are told
+        at once that the model is not ready.
 
         Raises:
             DraftError: as in `draft`.
         """
-        self._call([SystemMessage(self._system), HumanMessage("SELECT")], None, max_tokens=1)
+        self._warming = True
+        try:
+            self._call([SystemMessage(self._system), HumanMessage("SELECT")], None, max_tokens=1, limit_s=timeout_s)
+        finally:
+            self._warming = False
 
     def _call(
         self,
         messages: list[BaseMessage],
         grammar: str | None,
         max_tokens: int = MAX_TOKENS,
+        limit_s: float | None = None,
     ) -> AIMessage:
         """One exchange within the limit. The limit is wall clock: a server that drips bytes does not escape it."""
-        deadline = time.monotonic() + self._timeout_s
-        if not self._busy.acquire(timeout=self._timeout_s):
-            raise ModelTimeout(f"the model was busy with other questions for {self._timeout_s:g} s; ask again")
-        exchange = _Exchange(self._chat, messages, grammar, max_tokens)
+        limit = limit_s or self._timeout_s
+        deadline = time.monotonic() + limit
+        if limit_s is None and self._warming:
+            raise ModelTimeout("the model is still reading its instructions; ask again in a minute")
+        if not self._busy.acquire(timeout=limit):
+            raise ModelTimeout(f"the model was busy with other questions for {limit:g} s; ask again")
+        exchange = _Exchange(partial(self._chat, limit), messages, grammar, max_tokens)
         thread = threading.Thread(target=exchange.run, args=(self._busy,), daemon=True, name="model-call")
         thread.start()
         thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
             exchange.abort()
-            raise ModelTimeout(f"the model gave no reply within {self._timeout_s:g} s; it may be overloaded")
+            raise ModelTimeout(f"the model gave no reply within {limit:g} s; it may be overloaded")
         if exchange.error is not None:
             raise exchange.error
         if exchange.reply is None:
             raise ModelGarbage("the endpoint's reply is not a chat completion")
         return exchange.reply
 
-    def _chat(self, http: httpx.Client, grammar: str | None, max_tokens: int) -> ChatOpenAI:
+    def _chat(self, limit: float, http: httpx.Client, grammar: str | None, max_tokens: int) -> ChatOpenAI:
         extra: dict[str, Any] = {"grammar": grammar, "cache_prompt": True} if grammar else {}
         return ChatOpenAI(
             model=self._model,
@@ -182,7 +195,7 @@ class ModelDrafter:
             seed=1,
             max_tokens=max_tokens,
             stop_sequences=[";"],
-            timeout=self._timeout_s,
+            timeout=limit,
             max_retries=0,
             http_client=http,
             extra_body=extra or None,

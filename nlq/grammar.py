@@ -40,9 +40,8 @@ func ::= fname "(" ("*" | ("DISTINCT ")? exprs)? ")" (" OVER (" over ")")?
 over ::= ("PARTITION BY " exprs)? (" "? "ORDER BY " sorts)?
 case ::= "CASE" (" WHEN " cond " THEN " expr)+ (" ELSE " expr)? " END"
 cast ::= "CAST(" expr " AS " ("DATE" | "TIMESTAMP" | "DOUBLE" | "BIGINT" | "STRING") ")"
-now ::= "current_timestamp()" | "current_date()"
 interval ::= "INTERVAL " int " " ("SECONDS" | "MINUTES" | "HOURS" | "DAYS")
-literal ::= number | string | "TIMESTAMP " string | "DATE " string | "TRUE" | "FALSE" | "NULL"
+literal ::= number | string | "TRUE" | "FALSE" | "NULL"
 string ::= "'" [^'\n;]{0,60} "'"
 number ::= "-"? [0-9]{1,12} ("." [0-9]{1,6})?
 int ::= [0-9]{1,6}
@@ -52,12 +51,16 @@ alias ::= [a-z] [a-z_0-9]{0,24}
 """
 
 
-def select_grammar(catalogue: Catalogue, views: Sequence[str] | None = None) -> str:
-    """The grammar for a catalogue's views, or for some of them; the same text for the same names."""
-    return _built(
-        tuple(sorted(views if views is not None else catalogue.views)),
-        _columns(catalogue, views),
-    )
+def select_grammar(catalogue: Catalogue, views: Sequence[str] | None = None, *, instants: Sequence[str] = ()) -> str:
+    """The grammar for a catalogue's views, or for some of them; the same text for the same names.
+
+    Args:
+        catalogue: whose names there are.
+        views: the views that may be named; None allows all.
+        instants: TIMESTAMP and DATE literals that may be written. The model never makes up one of its own.
+    """
+    names = tuple(sorted(views if views is not None else catalogue.views))
+    return _built(names, _columns(catalogue, views), tuple(sorted(set(instants))))
 
 
 def _columns(catalogue: Catalogue, views: Sequence[str] | None) -> tuple[str, ...]:
@@ -66,7 +69,12 @@ def _columns(catalogue: Catalogue, views: Sequence[str] | None) -> tuple[str, ..
 
 
 @lru_cache(maxsize=64)
-def _built(views: tuple[str, ...], columns: tuple[str, ...]) -> str:
-    names = {"view": views, "column": columns, "fname": FUNCTIONS}
+def _built(views: tuple[str, ...], columns: tuple[str, ...], instants: tuple[str, ...]) -> str:
+    names = {
+        "view": views,
+        "column": columns,
+        "fname": FUNCTIONS,
+        "now": ("current_timestamp()", "current_date()", *instants),
+    }
     rules = [rule + " ::= " + " | ".join(f'"{text}"' for text in texts) for rule, texts in names.items()]
     return _GRAMMAR.strip() + "\n" + "\n".join(rules) + "\n"
