@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from nlq.learn.data import FOLDS, case_files, name_groups, read_examples
@@ -42,7 +43,11 @@ def _arguments() -> argparse.ArgumentParser:
     train.add_argument("--worlds", type=Path, default=_WORLDS, help="worlds whose names are swapped for variety")
     train.add_argument("--folds", type=int, nargs="*", default=None, help="also train these leave-authors-out folds")
     train.add_argument("--only-folds", action="store_true")
-    train.add_argument("--epochs", type=int, nargs=2, default=None, help="on a frozen encoder, and tuned")
+    train.add_argument("--epochs", type=int, default=None, help="on the frozen encoder")
+    train.add_argument("--tuned-layers", type=int, default=0, help="upper encoder layers to tune afterwards")
+    train.add_argument("--tuned-epochs", type=int, default=5)
+    train.add_argument("--variants", type=int, default=0, help="reworded copies of each wording")
+    train.add_argument("--seed", type=int, default=20261120)
     train.add_argument("--out", type=Path, default=None, help="default: beside the code")
     evaluate = commands.add_parser("evaluate", help="measure the fold weights on the authors they never saw")
     evaluate.add_argument("--cases", type=Path, default=_CASES)
@@ -71,9 +76,11 @@ def _train(options: argparse.Namespace) -> None:
     catalogue, directory = Catalogue.load(options.catalogue), find_directory(options.encoder)
     examples = read_examples(case_files(options.cases), catalogue)
     names = name_groups(options.worlds) if options.worlds.is_dir() else []
-    recipe = (
-        Recipe() if options.epochs is None else Recipe(head_epochs=options.epochs[0], tuned_epochs=options.epochs[1])
-    )
+    recipe = Recipe(variants=options.variants, seed=options.seed)
+    if options.epochs is not None:
+        recipe = replace(recipe, head_epochs=options.epochs)
+    if options.tuned_layers:
+        recipe = replace(recipe, rank=16, tuned_layers=options.tuned_layers, tuned_epochs=options.tuned_epochs)
     states = FrozenStates()
     out: Path = options.out or WEIGHTS
     folds = range(len(FOLDS)) if options.folds == [] else options.folds or ()

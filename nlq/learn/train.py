@@ -34,19 +34,21 @@ if TYPE_CHECKING:
 class Recipe:
     """Everything that decides the weights, besides the data.
 
-    First the heads are trained on a frozen encoder, then its upper layers with them at a lower rate: the second stage
-    costs three times as much an epoch, and spoils the encoder when the heads are still random.
+    First the heads are trained on a frozen encoder. With a `rank`, its upper layers are tuned with them afterwards: that
+    costs some four times as much an epoch, and spoils the encoder when the heads are still random.
     """
 
-    head_epochs: int = 12
-    tuned_epochs: int = 5
+    head_epochs: int = 8
+    tuned_epochs: int = 0
     batch_size: int = 48
-    rank: int = 16
-    tuned_layers: int = 2
+    rank: int = 0
+    tuned_layers: int = 0
     head_rate: float = 3e-3
     tuned_rate: float = 4e-4
     tuned_head_rate: float = 1e-3
-    variants: int = 1
+    columns: int = 40
+    """Columns whose roles are scored for each question in a step."""
+    variants: int = 0
     """Reworded copies of each wording beside the wording itself."""
     seed: int = 20261120
 
@@ -98,7 +100,7 @@ def train(
             started, total, count = time.perf_counter(), 0.0, 0
             network.train()
             for batch in _batches(rows, recipe.batch_size, chance):
-                loss = _loss_of_batch(network, batcher, states, batch, tune=stage == "all")
+                loss = _loss_of_batch(network, batcher, states, batch, recipe.columns, tune=stage == "all")
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_([*tuned, *heads], 1.0)
@@ -126,11 +128,17 @@ def _rows(
 
 
 def _loss_of_batch(
-    network: Network, batcher: Batcher, states: FrozenStates, batch: Sequence[tuple[Example, Asked]], *, tune: bool
+    network: Network,
+    batcher: Batcher,
+    states: FrozenStates,
+    batch: Sequence[tuple[Example, Asked]],
+    columns: int,
+    *,
+    tune: bool,
 ) -> Tensor:
     inputs = batcher.inputs([asked for _, asked in batch])
     targets = batcher.targets([e.outcome for e, _ in batch], [e.sketch for e, _ in batch])
-    chosen, weights = sample_columns(targets, batcher.items.view_of)
+    chosen, weights = sample_columns(targets, batcher.items.view_of, columns)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         hidden = states.of([asked for _, asked in batch], inputs)
         with torch.set_grad_enabled(tune):
@@ -176,7 +184,7 @@ def new_network(catalogue: Catalogue, directory: Path, recipe: Recipe) -> tuple[
     return Network(encoder, items), Batcher(catalogue, items, tokens)
 
 
-def sample_columns(targets: Targets, view_of: Tensor, size: int = 64) -> tuple[Tensor, Tensor]:
+def sample_columns(targets: Targets, view_of: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Columns to train on, (batch, size), and their weights: those with a role, their views' others, some at random.
 
     A random column stands for all that were left out.
@@ -186,8 +194,8 @@ def sample_columns(targets: Targets, view_of: Tensor, size: int = 64) -> tuple[T
     score = 4.0 * used + 2.0 * of_views + torch.rand_like(used)
     # A third is kept for columns of other views.
     order = score.argsort(1, descending=True)
-    near = order[:, : size * 2 // 3]
-    rest = order[:, size * 2 // 3 :]
+    size = min(size, used.shape[1])
+    near, rest = order.split([size * 2 // 3, used.shape[1] - size * 2 // 3], 1)
     far = rest.gather(1, torch.rand(rest.shape).argsort(1)[:, : size - near.shape[1]])
     weight_far = rest.shape[1] / max(far.shape[1], 1)
     weights = torch.cat([torch.ones(near.shape), torch.full(far.shape, weight_far)], 1)
