@@ -79,7 +79,9 @@ def _answer(client: Client, question: str) -> Exchange:
             st.caption(f"{seconds_text(time.monotonic() - began)}  {stage_text(stage)}")
 
         try:
-            exchange.answer = client.ask(question, history=conversation().history(), progress=progress)
+            purpose = st.session_state.get("case", "").strip() or None
+            history = conversation().history()
+            exchange.answer = client.ask(question, history=history, purpose=purpose, progress=progress)
         except ServiceError as error:
             exchange.error = str(error)
     exchange.seconds = time.monotonic() - began

@@ -126,6 +126,7 @@ def _person(person: Mapping[str, Any]) -> None:
             st.rerun()
     else:
         st.caption(f"Role: {person['role']}")
+    st.text_input("Case reference", key="case", max_chars=200, placeholder="optional, goes on the record")
     left, right = st.columns(2)
     if left.button("New chat", icon=":material/add:", width="stretch"):
         conversation().exchanges.clear()

@@ -87,6 +87,12 @@ def test_a_follow_up_carries_the_conversation(page: Page) -> None:
     assert [turn.question for turn in history] == ["which traders cancel most"]
 
 
+def test_a_case_reference_goes_along(page: Page) -> None:
+    page.at.text_input(key="case").set_value("CASE-7").run()
+    page.ask("which traders cancel most")
+    assert page.world.fake.asked[-1][1].purpose == "CASE-7"
+
+
 def test_a_choice_continues_the_conversation(page: Page) -> None:
     page.ask("large orders")
     assert "How large is large?" in page.texts()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
 import subprocess
@@ -281,4 +280,4 @@ def test_files_are_for_the_owner_only(tmp_path: Path) -> None:
     record = Record.open(tmp_path / "record")
     ask(record)
     for path in [*(tmp_path / "record").iterdir(), tmp_path / "record-seal" / "seal.key"]:
-        assert not os.stat(path).st_mode & 0o077, path
+        assert not path.stat().st_mode & 0o077, path
