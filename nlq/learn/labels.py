@@ -149,6 +149,8 @@ def sketch(sql: str, schema: Mapping[str, Mapping[str, str]]) -> Sketch:
         scopes = traverse_scope(tree)
     except (SqlglotError, RecursionError) as error:
         raise LabelError(f"{sql[:80]!r}: {error}") from error
+    if not scopes:
+        raise LabelError(f"{sql[:80]!r}: not a query")
     return _Reader(tree, scopes, schema).read()
 
 
