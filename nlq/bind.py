@@ -307,6 +307,8 @@ class Binder:
         clock = self.clock()
         if self.view == "alerts" and self._closing():
             clock = Clock(as_of=clock.as_of, time="closed_ts", day=None, venue=clock.venue)
+        if self.view == "restricted_list" and re.search(r"dropped off|fell away|fall away|ended|lapsed|lifted|came off|expired|removed|ran out", self.reading.question, re.IGNORECASE):
+            clock = Clock(as_of=clock.as_of, time="end_ts", day=None)
         if self.view == "traders" and any(w in self.reading.question.lower() for w in ("joined", "started", "hired", "new joiner")):
             clock = Clock(as_of=clock.as_of, time=None, day="start_date")
         if phrase.kind == "now" and self.view in ("restricted_list", "thresholds"):
@@ -395,6 +397,9 @@ class Binder:
         columns = self.bound.columns
         if self.view == "executions" and "status" not in columns:
             self.bound.where.append(Part(sql="status = 'VALID'", reason="default: trades are valid fills"))
+        text = self.reading.question.lower()
+        if self.view == "restricted_list" and "list_type" not in columns and re.search(r"restrict|banned|barred|not allowed|off limits|forbidden", text) and not re.search(r"any type|all types|any list|whatever type|every type|each type|by type|type of list|entries", text) and not any("list_type" in p.sql for p in self.bound.where) and any("scope" in p.sql or "start_ts <=" in p.sql for p in self.bound.where):
+            self.bound.where.append(Part(sql="list_type = 'RESTRICTED'", reason="glossary: restricted"))
         if self.view == "corporate_events" and any(m.is_op("newest") for m in self.reading.mentions) and "event_type" in columns and "is_latest" not in str(self.bound.where):
             self.bound.where.append(Part(sql="is_latest", reason="glossary: latest event"))
             self.bound.used |= {i for i, m in enumerate(self.reading.mentions) if m.is_op("newest")}

@@ -70,6 +70,7 @@ class Interpreter:
         proposal = self.parser.propose(question, history, principal.role) if self.parser is not None else None  # type: ignore[attr-defined]
         reading = self.extractor.read(question)
         ranked = sorted(scores(reading, self.catalogue, self.lexicon, proposal).items(), key=lambda p: -p[1])
+        ranked = self._allowed(ranked, reading, principal)
         world = World(self.catalogue, self.lexicon, self.values, as_of)
         best = self._followed(world, reading, history, proposal) or self._draft(world, reading, ranked, proposal)
         sql = best.draft.sql if best.draft else ""
@@ -80,6 +81,19 @@ class Interpreter:
         if early is not None:
             return _declined(early, best)
         return best
+
+    def _allowed(
+        self, ranked: list[tuple[str, float]], reading: Reading, principal: Principal
+    ) -> list[tuple[str, float]]:
+        """Prefer a view that the role may see where the words don't name another one."""
+        role = self.catalogue.roles.get(principal.role)
+        if role is None or ranked[0][0] in role.views:
+            return ranked
+        named = any(s.name == ranked[0][0] for m in reading.mentions for s in m.of("view") if not m.of("dim"))
+        best = next((p for p in ranked if p[0] in role.views), None)
+        if best is None or named or ranked[0][1] - best[1] > 1.5:
+            return ranked
+        return [best, *(p for p in ranked if p is not best)]
 
     def _followed(
         self, world: World, reading: Reading, history: Sequence[Turn], proposal: Proposal | None

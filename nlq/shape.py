@@ -187,6 +187,9 @@ class Shaper:
                 wanted = column if view == self.view else f"{view}.{column}"
                 if roles.get("group", 0) > 0.6 and roles.get("bucket", 0) < 0.5 and sql == wanted and sql not in known and not self._is_time(column):
                     out.append(Dim(-1, sql, column, True, False))
+        for i, mention in enumerate(self.m):
+            if mention.kind == "sense" and any(s.name == "algo" for s in mention.of("cond")) and i in self.used and self._group_led(i) and (sql := reach(self.world.catalogue, self.view, "trader_id")) and not any(d.sql == sql for d in out):
+                out.append(Dim(i, sql, "trader_id", True, False))
         self._buckets(out)
         for sql in self.bound.split:
             if any(d.sql == sql for d in out):
@@ -301,7 +304,7 @@ class Shaper:
             mention = self.m[j]
             if mention.is_op("top", "bottom", "second", "third"):
                 return True
-            if mention.compare is None and mention.kind != "filler" and not mention.of("code") and mention.kind != "sign":
+            if mention.compare is None and mention.kind not in ("filler", "word", "sign") and not mention.of("code") and not mention.is_op("trades"):
                 break
         before = [self.m[j].text.lower() for j in range(max(0, i - 3), i)]
         return any(b in ("which", "what", "list", "name", "identify", "whose", "find", "give", "show", "any", "how many") for b in before)
@@ -325,6 +328,8 @@ class Shaper:
     def _measures(self) -> list[Measure]:
         out: list[Measure] = []
         taken: set[int] = set()
+        if self.view == "trader_baselines":
+            self.used |= {i for i, m in enumerate(self.m) if self.free(i) and any(s.name in ("avg", "stddev", "p95") for s in m.of("agg"))}
         aggs = [(i, s.name) for i, m in enumerate(self.m) if self.free(i) and m.kind == "sense" for s in m.of("agg")]
         for i, m in enumerate(self.m):
             for s in m.of("meas") if m.kind == "sense" and self.free(i) else ():
@@ -512,6 +517,8 @@ class Shaper:
             text = f"{scale}sum(CASE WHEN {part.sql} THEN {sql} ELSE 0 END) / sum({sql})"
         else:
             text = f"{scale}avg(CASE WHEN {part.sql} THEN 1.0D ELSE 0.0D END)"
+        if "FALSE_POSITIVE" in part.sql and not any(p.sql.startswith("status ") for p in self.where):
+            self.where.append(Part(sql="status IN ('FALSE_POSITIVE', 'CONFIRMED', 'REPORTED')", reason="default: of the decided alerts"))
         self.measures = [x for x in self.measures if x.agg != "count"]
         self.measures.append(Measure(marks[0], text, "", "pct" if percent else "share", "share"))
         self.used |= set(marks)
@@ -740,6 +747,10 @@ class Shaper:
         if any("CANCEL" in s.name for s in mention.of("code")):
             return "n_cancel"
         views = {s.name for s in mention.of("view")}
+        if any(s.name == "opp_fill" for s in mention.of("meas")):
+            return None
+        if any("event_type=NEW" in s.name or "status=NEW" in s.name for s in mention.of("code")) or mention.text.lower().startswith("new order") or mention.text.lower() == "new":
+            return "n_new"
         return "n_new" if "orders" in views else "n_fill" if "executions" in views else None
 
     def _abs(self, sql: str, i: int) -> str:
@@ -847,8 +858,8 @@ class Shaper:
                     break
         for d in self.dims:
             out.append(d.sql)
-        for i, _, sql in self.loose:
-            out.append(sql.split("#")[0])
+        for i, name, sql in self.loose:
+            out.append(self._unit(sql.split("#")[0], name))
             self.used.add(i)
         return list(dict.fromkeys(out))
 
@@ -938,6 +949,10 @@ class Shaper:
                     keys.append(d)
                 elif not self._single(d) and self.m[d.i].text.lower() not in ("day", "days", "line", "name", "market"):
                     self.doubts.append(f"{self.m[d.i].text!r} beside the grouping")
+        if self.having and not keys:
+            keys += [d for d in others if not self._single(d)]
+        if not keys and len(others) == 1 and not self._single(others[0]) and self.proposal is None and (rank is not None or re.search(r"\bcounts?\b", self.reading.question, re.IGNORECASE)):
+            keys += others
         for i, name, sql in self.loose:
             agg = "sum" if name in SUMMED else "max" if name in PEAKS else "avg"
             if "#" in sql:
@@ -949,6 +964,8 @@ class Shaper:
         if any(m.is_op("yesno") for m in self.m) and not keys:
             self.used |= {i for i, m in enumerate(self.m) if m.is_op("yesno")}
             self.measures.insert(0, Measure(-1, "count(*) > 0", "", "answer", "yesno"))
+        if self.having and not keys:
+            self.doubts.append("a condition on a count of what is not clear")
         self._both(keys)
         if re.search(r"by (?:quantity|volume|size|qty)|in shares|qty[- ]weighted|cancelled qty over|by notional", self.reading.question, re.IGNORECASE):
             for x in self.measures:
@@ -956,6 +973,9 @@ class Shaper:
                     x.sql = x.sql.replace("avg(CASE WHEN status = 'CANCELLED' THEN 1.0D ELSE 0.0D END)", "sum(cancelled_qty) / sum(order_qty)")
                     self.measures = [y for y in self.measures if y is x or y.name not in ("qty", "notional")]
                     break
+        if any(x.name == "fp_rate" for x in self.measures) and not any("CONFIRMED" in p.sql for p in self.where):
+            self.where = [p for p in self.where if not p.sql.startswith("status ")]
+            self.where.append(Part(sql="status IN ('FALSE_POSITIVE', 'CONFIRMED', 'REPORTED')", reason="default: of the decided alerts"))
         if any(d.sql == "assigned_to" for d in keys) and not any("assigned_to" in p.sql for p in self.where):
             self.where.append(Part(sql="assigned_to IS NOT NULL", reason="default: alerts in somebody's charge"))
         if any(x.name == "to_close" for x in self.measures) and not any("closed_ts" in p.sql for p in self.where):

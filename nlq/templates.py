@@ -241,15 +241,32 @@ def order_to_trade(shaper: Shaper, mode: str, rank: dict[str, object] | None) ->
 
 
 # -- two periods -----------------------------------------------------------------------------------------------------
-_BEFORE = re.compile(r"\b(?:the )?(?:(\d+|\w+) (?:minutes?|mins?|hours?|seconds?) |hour |half hour |quarter hour |same (?:time )?|one |quarter of an hour )?(?:right |just |immediately )?(?:before(?: that| it| those)?|preceding(?: it| that| \d+)?|prior(?: one| to that)?|previous one)\b", re.I)
+_BEFORE = re.compile(r"\b(?:the )?(?:(\d+|\w+) (?:minutes?|mins?|hours?|seconds?) |\d+ |hour |hr |half hour |quarter hour |same (?:time )?|one |quarter of an hour )?(?:right |just |immediately )?(?:before(?: that| it| those)?|preceding(?: it| that| \d+)?|prior(?: one| to that)?|previous one)\b", re.I)
 
 
 def two_periods(shaper: Shaper, mode: str, rank: dict[str, object] | None) -> Plan | None:
     """One figure over two periods, side by side."""
     times = shaper.bound.times
     kinds = [p.kind for _, p in times]
-    if not _likely(shaper, "compare_periods", "conditional", "time_bucket") or mode != "grouped" or not shaper.measures:
+    if not _likely(shaper, "compare_periods", "conditional", "time_bucket") or len(times) < 1:
         return None
+    if not re.search(r"against|versus|\bvs\b|compar|before (?:that|it)|\b(?:\d+|hour|hr|minutes|mins|half hour|one) (?:right )?before\b|preceding|next to|beside|than (?:in )?(?:all of )?(?:last|yesterday|the)|prior|each of the two|previous one|multiple of", shaper.reading.question, re.I):
+        return None
+    if not shaper.measures and len(times) <= 2:
+        from nlq.shape import Measure as Figure
+
+        loose = next(((i, name, sql) for i, name, sql in getattr(shaper, "loose", []) if name in ("qty", "notional")), None)
+        figure = Figure(loose[0], f"sum({loose[2]})", loose[2], f"sum_{loose[1]}", "sum", loose[1]) if loose else Figure(-1, "count(*)", "", "n", "count")
+        if shaper.view in ("orders", "executions", "market_trades", "alerts", "quotes", "dead_letters", "order_events", "personal_trades"):
+            shaper.measures = [figure]
+    if not shaper.measures or mode not in ("grouped", "list"):
+        return None
+    loose = [x for x in getattr(shaper, "loose", []) if x[1] in ("qty", "notional")]
+    if loose and len(shaper.measures) == 1 and shaper.measures[0].sql == "count(*)":
+        from nlq.shape import Measure as Figure
+
+        shaper.measures = [Figure(loose[0][0], f"sum({loose[0][2]})", loose[0][2], f"sum_{loose[0][1]}", "sum", loose[0][1])]
+        shaper.used.add(loose[0][0])
     clock = Binder(shaper.world, shaper.reading, shaper.view, shaper.proposal)
     clock.bound = shaper.bound
     made = clock.clock()
@@ -265,7 +282,7 @@ def two_periods(shaper: Shaper, mode: str, rank: dict[str, object] | None) -> Pl
         one, two = _within(x, a), _within(x, b)
         if one is None or two is None:
             return None
-        measures += [Part(sql=one, alias=f"{x.alias}_latest", reason="measure"), Part(sql=two, alias=f"{x.alias}_before", reason="measure"), Part(sql=f"100.0 * ({one} / nullif({two}, 0) - 1)", alias=f"{x.alias}_change_pct", reason="measure"), Part(sql=f"{one} - {two}", alias=f"{x.alias}_change", reason="measure")]
+        measures += [Part(sql=one, alias=f"{x.alias}_latest", reason="measure"), Part(sql=two, alias=f"{x.alias}_before", reason="measure"), Part(sql=f"100.0 * ({one} / nullif({two}, 0) - 1)", alias=f"{x.alias}_change_pct", reason="measure"), Part(sql=f"{one} - {two}", alias=f"{x.alias}_change", reason="measure"), Part(sql=f"{one} / nullif({two}, 0)", alias=f"{x.alias}_ratio", reason="measure")]
     where.append(Part(sql=f"(({a}) OR ({b}))", reason="time", phrase=third))
     keys = tuple(Part(sql=d.sql, alias=d.alias, reason="grouping") for d in shaper.dims if d.grouped or (shaper.proposal is not None and shaper.role(d.sql, "group") > 0.4))
     _consume(shaper, r"against|versus|vs|compare|before|preceding|prior|previous|that|next to|last|latest|side by side|and|hour|minutes|two|both|change|quarter|half|15|30")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -53,6 +54,13 @@ def scores(reading: Reading, catalogue: Catalogue, lexicon: Lexicon, proposal: P
         for view in ("market_trades", "trade_stats_1m", "quotes"):
             if view in out:
                 out[view] += 0.7
+    text = reading.question.lower()
+    if re.search(r"\b(?:busiest|peak|quietest|widest|worst|which|biggest|dead|single|one|best|those|largest)\b[^.?]{0,25}\bminutes?\b|\bminutes? (?:today|where|when|with|in which)\b", text) and "trade_stats_1m" in out and not re.search(r"per minute|each minute", text):
+        out["trade_stats_1m"] += 2.5
+    if re.search(r"(?:30|thirty)[- ]?s(?:ec(?:ond)?)?s?\b.{0,20}window|half[- ]minute (?:window|stretch)", text) and "order_flow_30s" in out:
+        out["order_flow_30s"] += 3.0
+    if "spread" in text and "quotes" in out and not re.search(r"fill|execut|effective|our |we |trade", text):
+        out["quotes"] += 0.8
     if own and "executions" in out:
         out["executions"] += 0.6
     if proposal is not None:
@@ -90,7 +98,13 @@ def _value_votes(mention: Mention, catalogue: Catalogue, out: dict[str, float]) 
             out[special] += 1.0
 
 
+_EVERYDAY = {"open", "opened", "closed", "close", "closes", "late", "new", "watch", "normal", "usual", "mean", "norm", "value", "status", "called",
+             "reason", "question", "questions", "limit", "level", "high", "low", "life", "how long", "until", "units", "version"}  # fmt: skip
+"""Words too common to say which view is meant."""
+
+
 def _sense_votes(mention: Mention, catalogue: Catalogue, lexicon: Lexicon, out: dict[str, float]) -> None:
+    weight = 0.2 if mention.text.lower() in _EVERYDAY else 1.0
     votes: dict[str, float] = {}
     for sense in mention.senses:
         if sense.kind == "code":
@@ -119,4 +133,4 @@ def _sense_votes(mention: Mention, catalogue: Catalogue, lexicon: Lexicon, out: 
                 votes[view] = max(votes.get(view, 0), 0.9 / len(views))
     for view, vote in votes.items():
         if view in out:
-            out[view] += vote
+            out[view] += vote * weight

@@ -166,6 +166,8 @@ class ValueIndex:
             symbol, issuer = row["symbol"], row.get("issuer_name")
             self.venue_of[symbol], self.class_of[symbol] = row.get("venue"), row.get("asset_class") or ""
             self._add(row.get("instrument_name") or "", Hit("symbol", symbol, True, "name"))
+            if root := re.match(r"^([A-Z]{2,3})[FGHJKMNQUVXZ]\d{1,2}$", symbol):
+                self._add(root.group(1), Hit("symbol", symbol, True, "name"))
             base = symbol.split("-")[0] if "-" in symbol else ""
             if base:
                 self._add(base, Hit("symbol", symbol, True, "name"))

@@ -147,7 +147,7 @@ class Extractor:
             hits = [h for h in hits if h.category != "account"]
         plain_word = stem(low) in self._stems or low in self._stems
         if plain_word:
-            hits = [h for h in hits if (part[0].text.isupper() and len(low) <= 5) or h.category in ("parameter",) and "_" in low or (h.how in ("name",) and h.category == "symbol")]
+            hits = [h for h in hits if (part[0].text.isupper() and len(low) <= 5) or h.category == "desk" or h.category in ("parameter",) and "_" in low or (h.how in ("name",) and h.category == "symbol")]
         if len(low) <= 2 and not part[0].text.isupper():
             hits = [h for h in hits if h.category == "symbol" and len(low) == 2 or h.how == "name"]
         return list(hits)
@@ -300,6 +300,8 @@ def _in_place(hits: list[Hit], tokens: Sequence[Token], i: int, j: int) -> list[
         kept = [h for h in hits if h.category == "location"]
     elif _DESK_CUES & set(after[:2]) or (before and before[-1] in ("desk",)):
         kept = [h for h in hits if h.category == "desk"]
+    elif all(h.category == "desk" and h.how == "city" for h in hits) or all(h.category == "desk" for h in hits) and j - i == 1 and tokens[i].low == "crypto" and not tokens[i].text.isupper():
+        kept = []
     else:
         exact = [h for h in hits if h.how != "city" and h.category != "location"]
         kept = exact or [h for h in hits if h.category == "venue"] or [h for h in hits if h.category == "location"]
