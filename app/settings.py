@@ -212,9 +212,9 @@ def _oidc(read: _Reader) -> Oidc | None:
     if issuer is None and client is None:
         if not read.flag("NLQ_DEV_SIGNIN", default=True):
             return None
-        return Oidc(
-            issuer=f"http://127.0.0.1:{read.number('NLQ_PORT', 8600)}/dev-signin", client_id="nlq-ui", development=True
-        )
+        scheme = "https" if read.optional("NLQ_TLS_CERT") else "http"
+        issuer = f"{scheme}://127.0.0.1:{read.number('NLQ_PORT', 8600)}/dev-signin"
+        return Oidc(issuer=issuer, client_id="nlq-ui", development=True)
     if issuer is None or client is None:
         raise SettingError("NLQ_OIDC_ISSUER and NLQ_OIDC_CLIENT_ID belong together; only one of them is set.")
     if not issuer.startswith("https://"):

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -254,6 +255,7 @@ class Supervisor:
         """Our own settings passed on, with the broker and model that run now."""
         env = {**os.environ, "NLQ_DATA": str(self._settings.data), "NLQ_CACHE": str(self._settings.cache)}
         env["PYTHONUNBUFFERED"] = "1"
+        env.setdefault("NLQ_URL", self._settings.url)
         if self._kafka is not None:
             env["NLQ_KAFKA_BOOTSTRAP"] = self._kafka.bootstrap_servers
         if model is not None:
@@ -282,8 +284,10 @@ class Supervisor:
         return bool(self._health())
 
     def _health(self) -> dict[str, Any]:
+        # Our own process, and nothing secret in either direction: its certificate need not name this address.
+        context = ssl._create_unverified_context() if self._settings.tls_certificate else None  # noqa: S323, SLF001
         try:
-            with urllib.request.urlopen(f"{self._settings.url}/healthz", timeout=5) as response:  # noqa: S310 - ours
+            with urllib.request.urlopen(f"{self._settings.url}/healthz", timeout=5, context=context) as response:  # noqa: S310
                 body: dict[str, Any] = json.load(response)
                 return body
         except (OSError, ValueError, urllib.error.URLError):
