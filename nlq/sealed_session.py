@@ -105,7 +105,7 @@ class PlanRefused(Exception):
 
 
 class Seal:
-    """What is needed to seal sessions of one Spark driver; made once, since the lists cost a few hundred round trips.
+    """What is needed to seal sessions of one Spark driver; made once, since it compiles its helper.
 
     Raises:
         PlanRefused: reflection can still be called in a sealed session; the engine must not start.
@@ -114,20 +114,12 @@ class Seal:
     def __init__(self, spark: SparkSession) -> None:
         self._spark: Any = spark
         self._jvm: Any = spark._jvm
-        self._walker = self._compile_walker()
-        probe: Any = spark.newSession()
-        state = probe._jsparkSession.sessionState()
-        registry, tables = state.functionRegistry(), state.tableFunctionRegistry()
-        self._drop, kept = self._to_drop(registry, FUNCTIONS)
-        self._drop_tables, kept_tables = self._to_drop(tables, TABLE_FUNCTIONS)
-        self._classes = (
-            ANALYSED_EXPRESSIONS
-            | {registry.lookupFunction(found).get().getClassName() for found in kept}
-            | {tables.lookupFunction(found).get().getClassName() for found in kept_tables}
-        )
+        self._engine = self._compile()
+        self._keep, self._keep_tables = self._java_set(FUNCTIONS), self._java_set(TABLE_FUNCTIONS)
         self._properties = self._jvm.java.util.Properties()
         for name, value in SETTINGS.items():
             self._properties.setProperty(name, value)
+        self._classes = ANALYSED_EXPRESSIONS
         self._prove()
 
     def open(self) -> SparkSession:
@@ -140,8 +132,8 @@ class Seal:
     def close_registry(self, session: SparkSession) -> None:
         """Take every function that is not on the list out of the session."""
         state: Any = session._jsparkSession.sessionState()
-        state.functionRegistry().functionBuilders().subtractAll(self._drop)
-        state.tableFunctionRegistry().functionBuilders().subtractAll(self._drop_tables)
+        self._engine.drop(state.functionRegistry(), self._keep)
+        self._engine.drop(state.tableFunctionRegistry(), self._keep_tables)
 
     def relations(self, session: SparkSession, sql: str) -> set[str]:
         """Check the parsed statement, which nothing has run yet, and return the lower-case names that it reads.
@@ -168,35 +160,31 @@ class Seal:
             PlanRefused: something else is in it.
         """
         execution: Any = frame._jdf.queryExecution()
-        for line in self._walker.classes(execution.analyzed()).splitlines():
+        for line in self._engine.planClasses(execution.analyzed()).splitlines():
             if line.startswith("view "):
                 if line.removeprefix("view ").lower() not in views:
                     raise PlanRefused(line)
             elif line not in ANALYSED_OPERATORS and line not in self._classes:
                 raise PlanRefused(line)
 
-    def _compile_walker(self) -> Any:
-        source = Path(__file__).with_name("plan_walk.java").read_text(encoding="utf-8")
+    def _compile(self) -> Any:
+        source = Path(__file__).with_name("sealed_engine.java").read_text(encoding="utf-8")
         compiler = self._jvm.org.codehaus.janino.SimpleCompiler()
         compiler.setParentClassLoader(self._jvm.java.lang.Thread.currentThread().getContextClassLoader())
         compiler.cook(source)
         gateway = self._spark.sparkContext._gateway  # noqa: SLF001
         maker = (
             compiler.getClassLoader()
-            .loadClass("PlanWalk")
+            .loadClass("SealedEngine")
             .getDeclaredConstructor(gateway.new_array(self._jvm.java.lang.Class, 0))
         )
         return maker.newInstance(gateway.new_array(self._jvm.java.lang.Object, 0))
 
-    def _to_drop(self, registry: Any, keep: frozenset[str]) -> tuple[Any, list[Any]]:
-        convert = self._jvm.scala.jdk.javaapi.CollectionConverters
-        drop, kept = self._jvm.java.util.ArrayList(), []
-        for identifier in convert.asJava(registry.listFunction()):
-            if identifier.funcName() in keep:
-                kept.append(identifier)
-            else:
-                drop.add(identifier)
-        return convert.asScala(drop).toSeq(), kept
+    def _java_set(self, names: frozenset[str]) -> Any:
+        found = self._jvm.java.util.HashSet()
+        for name in names:
+            found.add(name)
+        return found
 
     def _prove(self) -> None:
         """Refuse to start where sealing does not work, for example on a Spark that names functions differently."""
@@ -204,6 +192,9 @@ class Seal:
 
         session = self.open()
         self.close_registry(session)
+        state: Any = session._jsparkSession.sessionState()
+        for registry in (state.functionRegistry(), state.tableFunctionRegistry()):
+            self._classes |= frozenset(self._engine.functionClasses(registry).split())
         for call in ("java_method('java.lang.Math', 'random')", "reflect('java.lang.Math', 'random')", "rand()"):
             try:
                 session.sql(f"SELECT {call}")

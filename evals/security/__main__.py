@@ -15,7 +15,7 @@ from evals.security import canary
 from evals.security.fuzz import fuzz
 from evals.security.golds import same_rows, verdicts
 from evals.security.rows import COPIES, compare, compare_engine
-from evals.security.runaway import big_world, run_all
+from evals.security.runaway import big_world, refused_before_planning, run_all
 from evals.security.statements import grammar, hand_made, mutants
 from evals.security.walls import attack_engine, attack_guard
 from nlq.execute import Executor
@@ -213,6 +213,7 @@ def _runaway(options: Any) -> list[Figure]:
     executor = Executor(DirectorySource(WORLD, spark))
     with tempfile.TemporaryDirectory() as folder:
         snapshot = big_world(Path(folder), datetime(2026, 11, 20, 18, 30, tzinfo=UTC))
+        planning = refused_before_planning(snapshot)
         ended = run_all(executor, snapshot, spark, options.runaway_seconds)
     executor.close()
     late = [end for end in ended if end.seconds > options.runaway_seconds + 2]
@@ -226,6 +227,12 @@ def _runaway(options: Any) -> list[Figure]:
             f"{sum(end.code == 'DEADLINE' for end in ended)} stopped at the limit",
             wanted="answered within limit + 2 s",
             passed=not late,
+        ),
+        Figure(
+            what="statements that plan for long, refused by wall 1",
+            measured=f"{sum(rule != 'OK' for rule in planning.values())} of {len(planning)}",
+            wanted="all",
+            passed="OK" not in planning.values(),
         ),
         Figure(
             what="work of a runaway gone after the answer",

@@ -41,18 +41,28 @@ KINDS: dict[str, str] = {
     "not in": "SELECT count(*) FROM big a WHERE (a.k, a.n) NOT IN (SELECT b.n, b.k FROM big b)",
     "running sum in one window": "SELECT max(t) FROM (SELECT sum(a.n) OVER (ORDER BY a.n) AS t FROM big a JOIN big b "
     "ON a.m = b.m) x",
-    "moving median": "SELECT max(t) FROM (SELECT median(n) OVER (ORDER BY k ROWS BETWEEN 20000 PRECEDING AND CURRENT "
+    "moving average": "SELECT max(t) FROM (SELECT avg(n) OVER (ORDER BY k ROWS BETWEEN 20000 PRECEDING AND CURRENT "
     "ROW) AS t FROM big) x",
     "sort of a large join": "SELECT a.k, b.k FROM big a JOIN big b ON a.m = b.m ORDER BY a.n * b.n DESC",
     "distinct pairs": "SELECT count(DISTINCT a.k, b.k) FROM big a JOIN big b ON a.m = b.m",
     "explode of explode": "SELECT count(*) FROM big LATERAL VIEW explode(split(repeated, ',')) x AS p LATERAL VIEW "
     "explode(split(repeated, ',')) y AS q LATERAL VIEW explode(split(repeated, ',')) z AS r",
-    "overlapping windows": "SELECT count(*) FROM (SELECT window(t, '100000 seconds', '1 second') AS w FROM big) x",
+    "list of everything": "SELECT max(size(array_distinct(l))) FROM (SELECT collect_list(concat(a.s, b.s)) AS l FROM big a "
+    "JOIN big b ON a.m = b.m WHERE a.k < 50000 AND b.k % 1000 <> a.k % 1000 GROUP BY a.k) x",
     "chain of self joins": f"WITH a0 AS (SELECT k, m FROM big), {_DOUBLE} SELECT count(*) FROM a7",  # noqa: S608
     "full outer join on one value": "SELECT count(*) FROM big a FULL OUTER JOIN big b ON a.one = b.one AND a.k <> b.k",
     "deeply nested over a cross join": f"SELECT count(*) FROM ({_DEEP}) a CROSS JOIN big b",  # noqa: S608
 }
-"""Name → statement over the view `big`."""
+"""Name → statement over the view `big`, whose work is Spark jobs. Wall 2 stops these."""
+
+PLANNING: dict[str, str] = {
+    "overlapping windows": "SELECT count(*) FROM (SELECT window(t, '100000 seconds', '1 second') AS w FROM big) x",
+    "doubled WITH": "WITH a0 AS (SELECT k FROM big), "
+    + ", ".join(f"a{i} AS (SELECT * FROM a{i - 1} UNION ALL SELECT * FROM a{i - 1})" for i in range(1, 14))  # noqa: S608
+    + " SELECT count(*) FROM a13",
+    "cube": "SELECT count(*) FROM big GROUP BY CUBE(k, n, m, one, s, t, k + 1, n + 1, m + 1, one + 1)",
+}
+"""Statements that take long to plan. Planning is no job and ends when it ends; wall 1 must refuse them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +140,11 @@ def run_one(
         freed=freed,
         neighbour=neighbour.longest,
     )
+
+
+def refused_before_planning(snapshot: Snapshot) -> dict[str, str]:
+    """Kind of `PLANNING` → rule of wall 1."""
+    return {kind: check(sql, snapshot.catalogue, Principal()).rule for kind, sql in PLANNING.items()}
 
 
 class _Neighbour:

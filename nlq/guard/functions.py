@@ -31,7 +31,7 @@ AGGREGATES = (
     "regr_slope(n, n2)", "regr_intercept(n, n2)", "regr_r2(n, n2)",
     "percentile(n, 0.5)", "percentile_approx(n, 0.5)", "approx_percentile(n, 0.5)", "approx_count_distinct(s)",
     "max_by(s, n)", "min_by(s, n)", "bool_and(b)", "bool_or(b)", "every(b)", "some(b)",
-    "any_value(s)", "array_sort(collect_set(s))", "sort_array(collect_list(s))", "sort_array(array_agg(s))",
+    "any_value(i < 100)", "array_sort(collect_set(s))", "sort_array(collect_list(s))", "sort_array(array_agg(s))",
 )  # fmt: skip
 """Aggregates; every one may also be used with OVER (…) and FILTER (WHERE …)."""
 

@@ -12,7 +12,7 @@ import pytest
 
 from evals.security import canary
 from evals.security.rows import COPIES, compare_engine
-from evals.security.runaway import KINDS, big_world, run_one
+from evals.security.runaway import KINDS, big_world, refused_before_planning, run_one
 from evals.security.statements import hand_made
 from evals.security.walls import attack_engine
 from nlq.contracts import Principal, Verdict
@@ -52,6 +52,11 @@ def world(source: DirectorySource) -> Snapshot:
 def forged(sql: str) -> Verdict:
     """What a hole in wall 1 would let through."""
     return Verdict(allowed=True, rule="OK", sql=sql)
+
+
+def plain(row: dict[str, object]) -> list[object]:
+    """Values of a row; sums of floats depend on the order in which Spark adds."""
+    return [float(f"{value:.12g}") if isinstance(value, float) else value for value in row.values()]
 
 
 def code_of(executor: Executor, verdict: Verdict, world: Snapshot, person: Principal = OFFICER) -> str:
@@ -148,12 +153,20 @@ def test_rows_and_bytes_are_capped(executor: Executor, world: Snapshot) -> None:
     assert caught.value.code == "TOO_LARGE"
 
 
-@pytest.mark.parametrize("kind", ["cross join", "join on few values, summed", "overlapping windows"])
+@pytest.mark.parametrize("kind", ["cross join", "join on few values, summed", "moving average"])
 def test_a_runaway_ends_at_its_limit(executor: Executor, spark: SparkSession, tmp_path: Path, kind: str) -> None:
     ended = run_one(kind, KINDS[kind], executor, big_world(tmp_path, AS_OF), spark, seconds=2)
     assert ended.code == "DEADLINE"
     assert ended.seconds < 2 + 2
     assert ended.freed < 20, "its place must become free: the work has really ended"
+
+
+def test_statements_that_plan_for_long_are_refused_by_the_guard(tmp_path: Path) -> None:
+    assert set(refused_before_planning(big_world(tmp_path, AS_OF)).values()) == {
+        "WINDOW_SIZE",
+        "TOO_MANY_SCANS",
+        "NODE",
+    }
 
 
 def test_one_query_a_person_and_a_bounded_queue(source: DirectorySource, tmp_path: Path) -> None:
@@ -229,5 +242,5 @@ def test_every_listed_function_means_the_same_after_the_rewrite(
         assert verdict.allowed, (verdict.rule, verdict.message, sql)
         got = engine.run(verdict, snapshot, OFFICER).table.to_pylist()
         wanted = raw.sql(sql).toArrow().to_pylist()
-        assert [list(row.values()) for row in got] == [list(row.values()) for row in wanted], sql
+        assert [plain(row) for row in got] == [plain(row) for row in wanted], sql
     engine.close()
