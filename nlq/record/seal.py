@@ -118,4 +118,4 @@ def replace(path: Path, content: bytes) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-    os.replace(fresh, path)
+    fresh.replace(path)
