@@ -182,6 +182,7 @@ def main() -> None:
     args.add_argument("--parser", action="store_true")
     args.add_argument("--out", default="")
     args.add_argument("--grep", default="")
+    args.add_argument("--threshold", type=float, default=0.0)
     args.add_argument("--oracle", action="store_true", help="proposals read off the gold: the limit of the binder")
     opts = args.parse_args()
     parser: Any = Oracle() if opts.oracle else None
@@ -216,18 +217,19 @@ def main() -> None:
                     n["answerable"] += 1
                     draft_ok = got.draft is not None and right(case, got.draft.sql)
                     n["draft_right"] += draft_ok
-                if got.outcome == "answer":
+                shown = got.outcome == "answer" and got.draft is not None and got.draft.confidence >= (opts.threshold or engine.threshold)
+                if shown:
                     n["answered"] += 1
                     ok = expect == "answer" and draft_ok
                     n["right"] += ok
                     n["silent"] += not ok
                 elif expect != "answer":
-                    n["other_right"] += got.outcome == expect
-                    ok = got.outcome == expect
+                    ok = got.outcome == expect or (expect == "clarify" and got.outcome == "answer")
+                    n["other_right"] += ok
                 n["other"] += expect != "answer"
                 if sink:
                     sink.write(json.dumps({"id": case["id"], "q": wording, "expect": expect, "outcome": got.outcome, "ok": draft_ok, "confidence": got.draft.confidence if got.draft else 0, "features": dict(got.features) if got.draft is not None and got.outcome in ("answer", "clarify") else {}, "author": author}) + "\n")
-                kind = "" if ok else "wrong" if got.outcome == "answer" else "outcome" if expect != "answer" else ("held" if draft_ok else "abstain")
+                kind = "" if ok else "wrong" if shown else "outcome" if expect != "answer" else ("held" if draft_ok else "abstain")
                 if kind and kind in opts.show.split(","):
                     print(f"[{kind}] {case['id']} {wording}\n   got({got.outcome}) {got.draft.sql if got.draft else got.reason}\n   gold {case['sql'][0] if case.get('sql') else expect}\n   why {got.reason} {got.doubts}")
         spent = time.perf_counter() - began

@@ -7,12 +7,16 @@ only when every content word has found its place; what is left over is the doubt
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import sqlglot
 
 from nlq.bind import Binder, World
 from nlq.compile import compile_plan
-from nlq.contracts import Clarification, Draft
+from nlq.contracts import Clarification, Draft, LedgerEntry
 from nlq.features import features_of
 from nlq.followup import follow, is_followup, plan_of
 from nlq.ground import leftovers, ledger_of, reading_of
@@ -20,17 +24,24 @@ from nlq.outcome import Outcome, forbidden, missing_data, open_question, refused
 from nlq.shape import Shaper
 from nlq.understand.lexicon import Lexicon
 from nlq.understand.mentions import Extractor
+from nlq.understand.times import Clock
 from nlq.views import scores
+from retrieval.values import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from nlq.contracts import Principal, Proposal, Turn
+    from nlq.learn.confidence import Confidence
     from nlq.plan import Plan
     from nlq.understand.mentions import Reading
     from retrieval.values import ValueIndex
     from streaming.catalogue import Catalogue
+
+
+RULES_CONFIDENCE = Path(__file__).with_name("confidence_rules.json")
+"""Calibration of the route without a learnt parser."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +57,8 @@ class Interpretation:
     features: Mapping[str, float] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
     plan: Plan | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What was understood for certain, for a model that drafts: words → condition."""
 
 
 class Interpreter:
@@ -55,6 +68,12 @@ class Interpreter:
         self.catalogue, self.values, self.parser, self.verified = catalogue, values, parser, verified
         self.lexicon = Lexicon.load(catalogue)
         self.extractor = Extractor(self.lexicon, values)
+        self.confidence = _confidence(with_parser=parser is not None)
+
+    @property
+    def threshold(self) -> float:
+        """Confidence from which a draft is shown as an answer, as calibrated on other people's questions."""
+        return self.confidence.threshold if self.confidence is not None else 0.9
 
     @staticmethod
     def aliases(catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
@@ -73,6 +92,7 @@ class Interpreter:
         ranked = self._allowed(ranked, reading, principal)
         world = World(self.catalogue, self.lexicon, self.values, as_of)
         best = self._followed(world, reading, history, proposal) or self._draft(world, reading, ranked, proposal)
+        best = self._verified(question, as_of, best) or best
         sql = best.draft.sql if best.draft else ""
         views = (*((ranked[0][0],) if not best.features.get("followup") else ()), *(v for v in self.catalogue.views if f" {v} " in f"{sql} " and v != ranked[0][0]))
         if early is None or early.kind != "refuse":
@@ -81,6 +101,54 @@ class Interpreter:
         if early is not None:
             return _declined(early, best)
         return best
+
+    def _verified(self, question: str, as_of: datetime, best: Interpretation) -> Interpretation | None:
+        """An approved question with the same words: its SQL with this question's values and clock."""
+        if self.verified is None:
+            return None
+        match = self.verified.match(question, self._resolve)  # type: ignore[attr-defined]
+        if match is None:
+            return None
+        clock = Clock(as_of=as_of, time=None, day=None)
+        sql = match.sql.replace("{as_of_date}", clock.today).replace("{as_of}", clock.now)
+        ledger = (LedgerEntry(phrase=question, span=(0, len(question)), predicate=sql, reason=f"verified: {match.entry.id}"),)
+        draft = Draft(sql=sql, origin="verified", confidence=0.995, ledger=ledger, reading=f"As the approved question {match.entry.question!r}.")
+        return replace(best, outcome="answer", draft=draft, clarification=None, reason=None, doubts=())
+
+    def _resolve(self, column: str, words: str) -> str | None:
+        category = COLUMNS.get(column)
+        found = {h.value for h in (self.values.lookup(words.lower().split()) or self.values.spelled(words)) if h.category == category and h.exact}
+        return found.pop() if len(found) == 1 else None
+
+    def ground(
+        self, question: str, sql: str, understood: Interpretation, *, as_of: datetime, principal: Principal
+    ) -> Draft | None:
+        """Judge an SQL that somebody else drafted, such as a language model.
+
+        Everything that the question states for certain must stand in it, and every literal of it must come from the
+        question, the clock or a default. A draft that closes both ways is trusted a little, any other hardly at all.
+        """
+        try:
+            tree = sqlglot.parse_one(sql, dialect="databricks")
+        except sqlglot.errors.SqlglotError:
+            return None
+        if forbidden(self.extractor.read(question), tuple(v for v in self.catalogue.views if f" {v} " in f"{sql} "), sql, self.catalogue, principal):
+            return None
+        text = tree.sql(dialect="databricks").lower()
+        stated = [e for e in (understood.draft.ledger if understood.draft else ()) if e.reason in ("value", "name", "code", "surname", "spelled") and e.predicate]
+        missing = [e for e in stated if not all(lit.lower() in text for lit in re.findall(r"'([^']+)'", e.predicate))]
+        allowed = {lit.lower() for e in (understood.draft.ledger if understood.draft else ()) for lit in re.findall(r"'([^']+)'", e.predicate)} | {"valid"}
+        orphans = [str(x.this) for x in tree.find_all(sqlglot.exp.Literal) if x.is_string and str(x.this).lower() not in allowed and not re.match(r"\d{4}-", str(x.this))]
+        proposal = self.parser.propose(question, (), principal.role) if self.parser is not None else None  # type: ignore[attr-defined]
+        sure = 0.5 if not missing and not orphans else 0.1
+        if proposal is not None:
+            from nlq.learn.agreement import agreement
+
+            agree = agreement(proposal, sql, self.catalogue.sqlglot_schema)
+            if agree.get("agree_main", -9) < -1.2 or agree.get("agree_read", 0) < 1:
+                sure = min(sure, 0.1)
+        ledger = (*stated, *(LedgerEntry(phrase="", span=None, predicate=o, reason="orphan") for o in orphans))
+        return Draft(sql=sql, origin="model", confidence=sure, ledger=ledger, reading="Drafted by the language model: " + sql)
 
     def _allowed(
         self, ranked: list[tuple[str, float]], reading: Reading, principal: Principal
@@ -106,15 +174,19 @@ class Interpreter:
         left = leftovers(reading, edit.used)
         doubts = [*edit.doubts, *(f"{w!r} was not understood" for w in left)]
         plan = plan_of(edit)
-        draft = Draft(sql=edit.sql, origin="followup", confidence=0.9 if not doubts else 0.4, ledger=ledger_of(reading, plan, edit.used), reading=f"The question before, changed: {reading.question}")
+        draft = Draft(sql=edit.sql, origin="followup", confidence=0.0, ledger=ledger_of(reading, plan, edit.used), reading=f"The question before, changed: {reading.question}")
         features = features_of(
             reading, plan, edit.sql, used=edit.used, left=left, doubts=edit.doubts, margin=2.0, score=4.0, mode="followup",
             proposal=proposal, catalogue=self.catalogue,
         )  # fmt: skip
         features["followup"] = 1.0
-        if doubts:
-            return Interpretation(outcome="clarify", draft=draft, reason="; ".join(doubts), features=features, doubts=tuple(doubts), plan=plan)
-        return Interpretation(outcome="answer", draft=draft, features=features, plan=plan)
+        draft = replace(draft, confidence=self._score(features, doubts))
+        return Interpretation(outcome="answer", draft=draft, reason="; ".join(doubts) or None, features=features, doubts=tuple(doubts), plan=plan)
+
+    def _score(self, features: Mapping[str, float], doubts: Sequence[str]) -> float:
+        if self.confidence is None:
+            return 0.95 if not doubts else max(0.05, 0.5 - 0.1 * len(doubts))
+        return self.confidence.score(features)
 
     def _draft(
         self, world: World, reading: Reading, ranked: list[tuple[str, float]], proposal: Proposal | None
@@ -133,14 +205,23 @@ class Interpreter:
             reading, plan, sql, used=shape.used, left=left, doubts=shape.doubts, margin=margin, score=score, mode=shape.mode,
             proposal=proposal, catalogue=self.catalogue,
         )  # fmt: skip
-        confidence = 0.95 if not doubts else max(0.05, 0.5 - 0.1 * len(doubts))
+        confidence = self._score(features, doubts)
         draft = Draft(sql=sql, origin="plan", confidence=confidence, ledger=ledger_of(reading, plan, shape.used), reading=reading_of(plan, self.catalogue))
         if bound.clarify is not None:
             text, choices = bound.clarify
             return Interpretation(outcome="clarify", draft=draft, clarification=Clarification(question=text, choices=choices), reason=text, features=features, doubts=tuple(doubts), plan=plan)
-        if doubts:
-            return Interpretation(outcome="clarify", draft=draft, reason="; ".join(doubts), features=features, doubts=tuple(doubts), plan=plan)
-        return Interpretation(outcome="answer", draft=draft, features=features, plan=plan)
+        facts = {p.phrase: p.sql for p in plan.where if p.phrase}
+        return Interpretation(outcome="answer", draft=draft, reason="; ".join(doubts) or None, features=features, doubts=tuple(doubts), plan=plan, facts=facts)
+
+
+def _confidence(*, with_parser: bool) -> Confidence | None:
+    """The calibrated model that goes with the route; None before there is one."""
+    from nlq.learn.confidence import SHIPPED, CalibrationError, Confidence
+
+    try:
+        return Confidence.load(SHIPPED if with_parser and SHIPPED.exists() else RULES_CONFIDENCE)
+    except CalibrationError:
+        return None
 
 
 def _declined(why: Outcome, best: Interpretation) -> Interpretation:
