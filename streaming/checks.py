@@ -119,10 +119,11 @@ def check_sql(source: str, *, largest_message: int, ahead_s: int) -> str:
         ("raw IS NULL OR length(raw) = 0", error("PARSE", None, "the message is empty")),
         (f"length(raw) > {largest_message}",
          error("OUT_OF_RANGE", None, f"the message is longer than {largest_message} bytes")),
-        (f"{CORRUPT} IS NOT NULL", _corrupt()),
         ("NOT is_valid_utf8(CAST(raw AS STRING))", error("PARSE", None, "not valid UTF-8")),
         # The parser stops behind the first value: what follows it must not vanish.
-        ("NOT endswith(rtrim(CAST(raw AS STRING)), '}')", error("PARSE", None, "not one JSON object")),
+        ("NOT (startswith(ltrim(CAST(raw AS STRING)), '{') AND endswith(rtrim(CAST(raw AS STRING)), '}'))",
+         error("PARSE", None, "not one JSON object")),
+        (f"{CORRUPT} IS NOT NULL", _corrupt()),
         (f"exists(headers, h -> h.key = 'schema_version' AND CAST(h.value AS STRING) <> '{SCHEMA_VERSION}')",
          error("SCHEMA", None, f"unknown schema version; this system reads version {SCHEMA_VERSION}")),
     )  # fmt: skip

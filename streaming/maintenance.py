@@ -67,6 +67,7 @@ class Maintenance:
     def tick(self) -> None:
         """Do what is due."""
         now = time.monotonic()
+        self._seal()  # before a step moves the boundary on
         if now >= self._next_step:
             self._next_step = now + self.settings.history_every_s
             self.step()
