@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -72,6 +73,8 @@ class Items:
     """(vocabulary of the items, (views + columns) * 3): weight of a token as name, meaning and code word."""
     vocabulary: Mapping[int, int]
     """Token id → row of `words`."""
+    texts: tuple[str, ...]
+    """The descriptions behind `vectors`."""
 
     def bag(self, ids: Sequence[int]) -> Tensor:
         """0/1 row over `vocabulary` of a question's tokens."""
@@ -83,12 +86,21 @@ class Items:
         return row
 
 
-def describe(catalogue: Catalogue, encoder: Encoder, tokens: Tokenizer) -> Items:
-    """Encode every view and column description with `encoder` as it is before any tuning."""
+def describe(
+    catalogue: Catalogue, encoder: Encoder, tokens: Tokenizer, made: Mapping[str, Tensor] | None = None
+) -> Items:
+    """Encode every view and column description with `encoder` as it is before any tuning.
+
+    `made` holds vectors by `text_key`, as a weights file ships them: encoding three hundred texts takes seconds.
+    """
     views = tuple(catalogue.views.values())
     columns = tuple((v, c) for v in views for c in v.columns.values())
     texts = [_view_text(v) for v in views] + [_column_text(v, c) for v, c in columns]
-    vectors = torch.cat([_embed(encoder, tokens, texts[i : i + 32]) for i in range(0, len(texts), 32)])
+    known = dict(made or {})
+    new = [t for t in texts if text_key(t) not in known]
+    for start in range(0, len(new), 32):
+        vectors = _embed(encoder, tokens, new[start : start + 32])
+        known |= {text_key(t): v for t, v in zip(new[start : start + 32], vectors, strict=True)}
     parts = [(_words(v.name), v.meaning, "") for v in views]
     parts += [(_words(c.name), c.meaning, " ".join(_words(code) for code in c.codes)) for _, c in columns]
     vocabulary, words = _word_table(parts, tokens)
@@ -97,10 +109,16 @@ def describe(catalogue: Catalogue, encoder: Encoder, tokens: Tokenizer) -> Items
         views=tuple(order),
         columns=tuple((v.name, c.name) for v, c in columns),
         view_of=torch.tensor([order[v.name] for v, _ in columns]),
-        vectors=vectors,
+        vectors=torch.stack([known[text_key(t)].float() for t in texts]),
         words=words,
         vocabulary=vocabulary,
+        texts=tuple(texts),
     )
+
+
+def text_key(text: str) -> str:
+    """Names a description in a weights file."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _words(name: str) -> str:

@@ -151,7 +151,11 @@ def sketch(sql: str, schema: Mapping[str, Mapping[str, str]]) -> Sketch:
         raise LabelError(f"{sql[:80]!r}: {error}") from error
     if not scopes:
         raise LabelError(f"{sql[:80]!r}: not a query")
-    return _Reader(tree, scopes, schema).read()
+    try:
+        return _Reader(tree, scopes, schema).read()
+    except (KeyError, IndexError, AttributeError, TypeError) as error:
+        # Drafts of a model come through here too: a tree that cannot be followed must not end the question.
+        raise LabelError(f"{sql[:80]!r}: {type(error).__name__} {error}") from error
 
 
 class _Reader:

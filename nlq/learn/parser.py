@@ -70,7 +70,8 @@ class Parser:
         recipe = card["recipe"]
         base = Encoder(directory, rank=recipe["rank"], tuned_layers=recipe["tuned_layers"])
         tokens = tokenizer(directory)
-        items = describe(catalogue, base, tokens)
+        made = state.pop("item_vectors", None)
+        items = describe(catalogue, base, tokens, None if made is None else dict(zip(card["texts"], made, strict=True)))
         network = Network(base, items)
         _fill(network, state, card, path)
         base.merge()

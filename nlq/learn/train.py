@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from nlq.learn.augment import vary
 from nlq.learn.batch import Asked, Batcher, Targets
-from nlq.learn.describe import describe
+from nlq.learn.describe import describe, text_key
 from nlq.learn.encoder import Encoder, tokenizer
 from nlq.learn.labels import OUTCOMES, ROLES, SHAPES
 from nlq.learn.network import Logits, Network
@@ -241,6 +241,7 @@ def save(network: Network, path: Path, recipe: Recipe, **facts: object) -> str:
         for name, p in network.named_parameters()
         if p.requires_grad and (name != "offset" or p.abs().sum() > 0)
     }
+    state["item_vectors"] = network.items.vectors.half().contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
     save_file(state, temporary)
@@ -250,6 +251,7 @@ def save(network: Network, path: Path, recipe: Recipe, **facts: object) -> str:
         "recipe": asdict(recipe),
         "views": list(network.items.views),
         "columns": [list(c) for c in network.items.columns],
+        "texts": [text_key(t) for t in network.items.texts],
         "roles": list(ROLES),
         "shapes": list(SHAPES),
         "outcomes": list(OUTCOMES),
