@@ -6,7 +6,7 @@ class the pipeline owes, so that a test can count. The same seed makes the same 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -42,7 +42,8 @@ def _without(name: str) -> Callable[[dict[str, Any], Message], dict[str, Any]]:
 
 FAULTS: Final = (
     Fault("broken JSON", "PARSE", None, lambda row, _: encode(row)[:-9]),
-    Fault("not an object", "PARSE", None, lambda row, _: b"[" + encode(row) + b"]"),
+    # One object in a list is readable JSON of the wrong shape.
+    Fault("not an object", "SCHEMA", None, lambda row, _: b"[" + encode(row) + b"]"),
     Fault("text after the object", "PARSE", None, lambda row, _: encode(row) + b" and more"),
     Fault("invalid UTF-8", "PARSE", None, lambda row, _: encode(row).replace(b'"symbol":"', b'"symbol":"\xff\xfe', 1)),
     Fault("empty message", "PARSE", None, lambda _, __: b""),
@@ -80,6 +81,8 @@ class Disorder:
     shuffled: float = 0.0
     """Share of prints and quotes that change places with those of the next tenth of a second: allowed, no dead letter."""
     faults: float = 0.0
+    kinds: tuple[Fault, ...] = FAULTS
+    """Which faults are made."""
     expected: Counter[str] = field(default_factory=Counter)
     """Error class → dead letters that the pipeline owes."""
     planted: Counter[str] = field(default_factory=Counter)
@@ -88,9 +91,10 @@ class Disorder:
     """Messages that must arrive in the views."""
 
     def apply(self, messages: Iterable[Message]) -> Iterator[Message]:
-        """The same messages with trouble between them. Late ones that never get late enough come at the end, as good."""
+        """The same messages with trouble between them. A late one that would come after the end is left out."""
         rng = Random(f"{self.seed}|disorder")
-        held: list[tuple[int, Message]] = []
+        late: deque[Message] = deque()
+        shuffled: list[tuple[int, Message]] = []
         for n, message in enumerate(messages):
             if message.topic not in TIME_FIELD or not isinstance(message.value, dict):
                 yield message
@@ -99,45 +103,45 @@ class Disorder:
             # Order events keep their order: a late NEW would spoil all that follows, and the counts with it.
             moves = message.topic != ORDERS
             if moves and rng.random() < self.late:
-                held.append((message.event_us + int(self.late_by_s * 1e6), message))
-                continue
+                late.append(message._replace(value=_renamed(message, f"late{n}", n)))
             if moves and rng.random() < self.shuffled:
                 self.planted["shuffled"] += 1
-                held.append((message.event_us + int(rng.random() * 1e5), message))
+                shuffled.append((message.event_us + int(rng.random() * 1e5), message))
                 continue
             yield message
-            yield from self._due(held, message.event_us)
+            while late and message.event_us - late[0].event_us >= self.late_by_s * 1e6:
+                self._owe("late", "LATE")
+                yield late.popleft()
+            for entry in [entry for entry in shuffled if entry[0] <= message.event_us]:
+                shuffled.remove(entry)
+                yield entry[1]
             if rng.random() < self.duplicates:
                 self._owe("duplicate", "DUPLICATE")
                 yield message
             if rng.random() < self.faults:
-                yield from self._spoilt(message, n)
-        for _, message in sorted(held, key=lambda entry: entry[1].event_us):
+                yield self._spoilt(message, n)
+        for _, message in shuffled:
             yield message
 
-    def _due(self, held: list[tuple[int, Message]], now_us: int) -> Iterator[Message]:
-        ready = [entry for entry in held if entry[0] <= now_us]
-        for entry in ready:
-            held.remove(entry)
-            if now_us - entry[1].event_us >= self.late_by_s * 1e6:
-                self.good -= 1
-                self._owe("late", "LATE")
-            yield entry[1]
-
-    def _spoilt(self, message: Message, n: int) -> Iterator[Message]:
-        suited = [fault for fault in FAULTS if message.topic in fault.topics]
+    def _spoilt(self, message: Message, n: int) -> Message:
+        suited = [fault for fault in self.kinds if message.topic in fault.topics]
         # In turn rather than by chance: a short run meets every fault.
         fault = suited[self.planted.total() % len(suited)]
-        row = dict(message.value) if isinstance(message.value, dict) else {}
-        if id_field := ID_FIELD.get(message.topic):
-            row[id_field] = f"{row[id_field]}-bad{n}"
-        else:
-            row["quote_seq"] = -n - 1
-        if "exec_id" in row:
-            row["exec_id"] = f"{row['exec_id']}-bad{n}"
         self._owe(fault.name, fault.error_class)
-        yield message._replace(value=fault.spoil(row, message))
+        return message._replace(value=fault.spoil(_renamed(message, f"bad{n}", n), message))
 
     def _owe(self, kind: str, error_class: str) -> None:
         self.planted[kind] += 1
         self.expected[error_class] += 1
+
+
+def _renamed(message: Message, name: str, number: int) -> dict[str, Any]:
+    """A copy of a message's document with ids of its own, so that it is no duplicate of the good one."""
+    row = dict(message.value) if isinstance(message.value, dict) else {}
+    if id_field := ID_FIELD.get(message.topic):
+        row[id_field] = f"{row[id_field]}-{name}"
+    else:
+        row["quote_seq"] = -number - 1
+    if "exec_id" in row:
+        row["exec_id"] = f"{row['exec_id']}-{name}"
+    return row
