@@ -34,14 +34,20 @@ def reference_rows() -> Iterator[tuple[str, dict[str, Any]]]:
                               "avg_spread_bps_20d": 5.0, "adv_20d": 1e6}  # fmt: skip
     for n, trader in enumerate(TRADERS):
         yield "traders", {"trader_id": trader, "trader_name": f"Trader {n}", "desk": f"DESK-{n % 6}"}
-        yield "trader_baselines", {"trader_id": trader, "metric": "CANCEL_RATIO", "mean": 0.9, "stddev": 0.1, "n_days": 20}
+        yield (
+            "trader_baselines",
+            {"trader_id": trader, "metric": "CANCEL_RATIO", "mean": 0.9, "stddev": 0.1, "n_days": 20},
+        )
     for n, account in enumerate(ACCOUNTS):
         yield "accounts", {"account_id": account, "account_type": "HOUSE" if n % 4 else "CLIENT"}
     for venue in VENUES:
         yield "trading_calendar", {"venue": venue, "trade_date": "2026-01-02", "timezone": "America/New_York"}
     for name, value in {"window_s": 30, "size_multiple": 5, "touch_multiple": 3, "min_orders": 5, "cancel_ratio": 0.9,
                         "max_fill_ratio": 0.1, "cancel_after_fill_s": 5, "deviation_sigma": 3}.items():  # fmt: skip
-        yield "thresholds", {"detector": "SPOOFING", "parameter": name, "value": value, "version": 1, "effective_from_us": 1}
+        yield (
+            "thresholds",
+            {"detector": "SPOOFING", "parameter": name, "value": value, "version": 1, "effective_from_us": 1},
+        )
 
 
 class Flow:
@@ -80,7 +86,11 @@ class Flow:
             f'"trader_id":"{TRADERS[self.n % 40]}","account_id":"{ACCOUNTS[self.n % 80]}","is_algo":true,'
             '"session_phase":"CONTINUOUS"')  # fmt: skip
         heapq.heappush(self.open, (now_us + rng.randint(200_000, 8_000_000), symbol, body))
-        return "orders", symbol, f'{{"type":"NEW","event_id":"e{n}","event_us":{now_us},"leaves_qty":100,"cum_qty":0,{body}}}'
+        return (
+            "orders",
+            symbol,
+            f'{{"type":"NEW","event_id":"e{n}","event_us":{now_us},"leaves_qty":100,"cum_qty":0,{body}}}',
+        )
 
 
 def main() -> None:

@@ -167,7 +167,12 @@ def interpreter(parser: Any = None) -> Any:
 
     catalogue = Catalogue.load()
     tables = {f.stem: pq.read_table(f) for f in sorted(WORLDS[0].glob("*.parquet"))}
-    small = {v: t for v, t in tables.items() if catalogue.views[v].kind in ("reference", "engine") or v in ("dead_letters", "alerts", "personal_trades", "orders")}
+    small = {
+        v: t
+        for v, t in tables.items()
+        if catalogue.views[v].kind in ("reference", "engine")
+        or v in ("dead_letters", "alerts", "personal_trades", "orders")
+    }
     return Interpreter(catalogue, ValueIndex.build(small, Interpreter.aliases(catalogue)), parser)
 
 
@@ -194,7 +199,9 @@ def main() -> None:
     sink = open(opts.out, "w") if opts.out else None
     total: dict[str, int] = {}
     for author in opts.authors:
-        n: dict[str, int] = dict.fromkeys(("cases", "answerable", "answered", "right", "silent", "other", "other_right", "draft_right"), 0)
+        n: dict[str, int] = dict.fromkeys(
+            ("cases", "answerable", "answered", "right", "silent", "other", "other_right", "draft_right"), 0
+        )
         began = time.perf_counter()
         if opts.parser:
             if author not in parser:
@@ -217,7 +224,11 @@ def main() -> None:
                     n["answerable"] += 1
                     draft_ok = got.draft is not None and right(case, got.draft.sql)
                     n["draft_right"] += draft_ok
-                shown = got.outcome == "answer" and got.draft is not None and got.draft.confidence >= (opts.threshold or engine.threshold)
+                shown = (
+                    got.outcome == "answer"
+                    and got.draft is not None
+                    and got.draft.confidence >= (opts.threshold or engine.threshold)
+                )
                 if shown:
                     n["answered"] += 1
                     ok = expect == "answer" and draft_ok
@@ -228,10 +239,36 @@ def main() -> None:
                     n["other_right"] += ok
                 n["other"] += expect != "answer"
                 if sink:
-                    sink.write(json.dumps({"id": case["id"], "q": wording, "expect": expect, "outcome": got.outcome, "ok": draft_ok, "confidence": got.draft.confidence if got.draft else 0, "features": dict(got.features) if got.draft is not None and got.outcome in ("answer", "clarify") else {}, "author": author}) + "\n")
-                kind = "" if ok else "wrong" if shown else "outcome" if expect != "answer" else ("held" if draft_ok else "abstain")
+                    sink.write(
+                        json.dumps(
+                            {
+                                "id": case["id"],
+                                "q": wording,
+                                "expect": expect,
+                                "outcome": got.outcome,
+                                "ok": draft_ok,
+                                "confidence": got.draft.confidence if got.draft else 0,
+                                "features": dict(got.features)
+                                if got.draft is not None and got.outcome in ("answer", "clarify")
+                                else {},
+                                "author": author,
+                            }
+                        )
+                        + "\n"
+                    )
+                kind = (
+                    ""
+                    if ok
+                    else "wrong"
+                    if shown
+                    else "outcome"
+                    if expect != "answer"
+                    else ("held" if draft_ok else "abstain")
+                )
                 if kind and kind in opts.show.split(","):
-                    print(f"[{kind}] {case['id']} {wording}\n   got({got.outcome}) {got.draft.sql if got.draft else got.reason}\n   gold {case['sql'][0] if case.get('sql') else expect}\n   why {got.reason} {got.doubts}")
+                    print(
+                        f"[{kind}] {case['id']} {wording}\n   got({got.outcome}) {got.draft.sql if got.draft else got.reason}\n   gold {case['sql'][0] if case.get('sql') else expect}\n   why {got.reason} {got.doubts}"
+                    )
         spent = time.perf_counter() - began
         _line(author, n, spent)
         for k, v in n.items():

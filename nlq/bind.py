@@ -112,7 +112,41 @@ class Binder:
             if mention.is_op("not"):
                 self.bound.used.add(j)
                 return True
-            if mention.kind in ("filler",) and mention.text.lower() in ("any", "the", "a", "an", "in", "from", "were", "was", "is", "are", "been", "for", "of", "that", "by", "on", "anyone", "those", "who", "whos", "have", "has", "had", "already", "yet", "ones", "with", "anybody", "who's", "done", "at", "all", "just"):
+            if mention.kind in ("filler",) and mention.text.lower() in (
+                "any",
+                "the",
+                "a",
+                "an",
+                "in",
+                "from",
+                "were",
+                "was",
+                "is",
+                "are",
+                "been",
+                "for",
+                "of",
+                "that",
+                "by",
+                "on",
+                "anyone",
+                "those",
+                "who",
+                "whos",
+                "have",
+                "has",
+                "had",
+                "already",
+                "yet",
+                "ones",
+                "with",
+                "anybody",
+                "who's",
+                "done",
+                "at",
+                "all",
+                "just",
+            ):
                 steps += 1
                 if steps > 3:
                     return False
@@ -145,9 +179,15 @@ class Binder:
         fits.sort(key=lambda h: (not h.exact, rank.get(h.category, 3)))
         if any(h.category == "symbol" and h.how == "value" for h in fits) and mention.text.isupper():
             fits = [h for h in fits if h.category == "symbol"]
-        elif any(h.category == "issuer" for h in fits) and not any(h.how == "value" and h.category == "symbol" and mention.text.isupper() for h in fits):
+        elif any(h.category == "issuer" for h in fits) and not any(
+            h.how == "value" and h.category == "symbol" and mention.text.isupper() for h in fits
+        ):
             symbols = [h for h in fits if h.category == "symbol"]
-            fits = symbols if symbols and mention.text.lower() == symbols[0].value.lower() else [h for h in fits if h.category != "symbol" or h.how == "name"] or fits
+            fits = (
+                symbols
+                if symbols and mention.text.lower() == symbols[0].value.lower()
+                else [h for h in fits if h.category != "symbol" or h.how == "name"] or fits
+            )
         return fits
 
     def _column_of(self, hit: Hit, i: int) -> tuple[str | None, tuple[str, ...]]:
@@ -167,9 +207,9 @@ class Binder:
     def _managed(self, i: int) -> bool:
         before = " ".join(m.text.lower() for m in self.reading.mentions[max(0, i - 4) : i])
         after = " ".join(m.text.lower() for m in self.reading.mentions[i + 1 : i + 4])
-        return any(w in before for w in ("reports to", "report to", "managed by", "manager is", "under", "work for")) or any(
-            w in after for w in ("reports", "direct report", "team", "people")
-        )
+        return any(
+            w in before for w in ("reports to", "report to", "managed by", "manager is", "under", "work for")
+        ) or any(w in after for w in ("reports", "direct report", "team", "people"))
 
     def _issuer(self, hit: Hit, i: int) -> tuple[str | None, tuple[str, ...]]:
         catalogue, values = self.world.catalogue, self.world.values
@@ -177,13 +217,37 @@ class Binder:
         shares = [s for s in symbols if values.class_of.get(s) in ("EQUITY", "ETF")]
         full = len(self.reading.mentions[i].text.split()) > 1
         text = self.reading.question.lower()
-        wide = any(w in text for w in ("any instrument", "every instrument", "all instruments", "anything of", "all its", "either class", "share class", "both classes", "each class", "anything in", "any kind", "all lines", "every line", "whole company", "neither", "all abc"))
+        wide = any(
+            w in text
+            for w in (
+                "any instrument",
+                "every instrument",
+                "all instruments",
+                "anything of",
+                "all its",
+                "either class",
+                "share class",
+                "both classes",
+                "each class",
+                "anything in",
+                "any kind",
+                "all lines",
+                "every line",
+                "whole company",
+                "neither",
+                "all abc",
+            )
+        )
         if not has(catalogue, self.view, "symbol") or (full and len(symbols) > 1) or wide:
             return ("issuer_name", (hit.value,)) if has(catalogue, self.view, "issuer_name") else (None, ())
         if len(symbols) == 1:
             return "symbol", (symbols[0],)
         options = [s for s in symbols if values.class_of.get(s) == "OPTION"]
-        if options and any(m.kind == "sense" and any("OPTION" in s.name for s in m.of("code")) or m.text.lower() in ("put", "call", "puts", "calls") for m in self.reading.mentions):
+        if options and any(
+            (m.kind == "sense" and any("OPTION" in s.name for s in m.of("code")))
+            or m.text.lower() in ("put", "call", "puts", "calls")
+            for m in self.reading.mentions
+        ):
             return "symbol", (options[0],)
         if len(shares) == 1:
             return "symbol", (shares[0],)
@@ -199,7 +263,14 @@ class Binder:
             if sense.kind == "cond" and self._condition(i, mention, sense):
                 return
         codes = [s for s in mention.senses if s.kind == "code"]
-        codes.sort(key=lambda s: -max((self.role(c if v == self.view else f"{v}.{c}", "filter", "condition") for v, c, _ in s.places), default=0))
+        codes.sort(
+            key=lambda s: (
+                -max(
+                    (self.role(c if v == self.view else f"{v}.{c}", "filter", "condition") for v, c, _ in s.places),
+                    default=0,
+                )
+            )
+        )
         for sense in codes:
             if self._code(i, sense):
                 return
@@ -212,7 +283,11 @@ class Binder:
         if sql is None:
             return False
         if self.proposal is not None:
-            names = [w for w in re.findall(r"(?:\w+\.)?[a-z_]{3,}", sql) if has(self.world.catalogue, self.view, w) or "." in w]
+            names = [
+                w
+                for w in re.findall(r"(?:\w+\.)?[a-z_]{3,}", sql)
+                if has(self.world.catalogue, self.view, w) or "." in w
+            ]
             if names and max(self.role(n, "filter", "condition", "group") for n in names) < 0.08:
                 return False
         now = Clock(as_of=self.world.as_of, time=None, day=None)
@@ -225,12 +300,17 @@ class Binder:
         if any(p.sql == sql for p in self.bound.where):
             self.bound.used.add(i)
             return True
-        self.bound.where.append(Part(sql=sql, phrase=mention.text, span=mention.span, reason=f"glossary: {sense.name.replace('_', ' ')}"))
+        self.bound.where.append(
+            Part(sql=sql, phrase=mention.text, span=mention.span, reason=f"glossary: {sense.name.replace('_', ' ')}")
+        )
         self.bound.used.add(i)
         return True
 
     def _code(self, i: int, sense: Sense) -> bool:
-        places = sorted(sense.places, key=lambda p: -self.role(p[1] if p[0] == self.view else f"{p[0]}.{p[1]}", "filter", "condition"))
+        places = sorted(
+            sense.places,
+            key=lambda p: -self.role(p[1] if p[0] == self.view else f"{p[0]}.{p[1]}", "filter", "condition"),
+        )
         for view, column, codes in places:
             if view == self.view or view is None:
                 if self.proposal is not None and self.role(column, "filter", "condition") < 0.08:
@@ -261,9 +341,13 @@ class Binder:
                     continue
                 mentions = [self.reading.mentions[i] for i, _ in group]
                 span = (mentions[0].span[0], mentions[-1].span[1])
-                reason = "code" if mentions[0].kind == "sense" else mentions[0].hits[0].how if mentions[0].hits else "value"
+                reason = (
+                    "code" if mentions[0].kind == "sense" else mentions[0].hits[0].how if mentions[0].hits else "value"
+                )
                 phrase = ", ".join(m.text for m in mentions)
-                self.bound.where.append(Part(sql=listed(column, values, negated), phrase=phrase, span=span, reason=reason))
+                self.bound.where.append(
+                    Part(sql=listed(column, values, negated), phrase=phrase, span=span, reason=reason)
+                )
 
     def _merge(self, column: str, groups: list[tuple[str, ...]]) -> tuple[str, ...] | None:
         sets = [set(g) for g in groups]
@@ -272,7 +356,25 @@ class Binder:
                 return None
             if {"SELL_SHORT"} in sets and any("SELL" in s for s in sets):
                 text = self.reading.question.lower()
-                wide = any(w in text for w in ("shorts in", "short or long", "long or short", "short one", "incl", "shorts count", "counted", "short ones", "shorts too", "count as", "plus short", "short sales too", "as well", "either"))
+                wide = any(
+                    w in text
+                    for w in (
+                        "shorts in",
+                        "short or long",
+                        "long or short",
+                        "short one",
+                        "incl",
+                        "shorts count",
+                        "counted",
+                        "short ones",
+                        "shorts too",
+                        "count as",
+                        "plus short",
+                        "short sales too",
+                        "as well",
+                        "either",
+                    )
+                )
                 return ("SELL", "SELL_SHORT") if wide else ("SELL_SHORT",)
         narrow = min(sets, key=len)
         if all(narrow <= s for s in sets):
@@ -290,7 +392,12 @@ class Binder:
             if self.proposal is not None:
                 stamps = [c.name for c in view.columns.values() if c.type == "TIMESTAMP"]
                 likely = max(stamps, key=lambda c: self.role(c, "filter_time"), default=time)
-                if likely != time and likely and self.role(likely, "filter_time") > 0.6 and self.role(time or "", "filter_time") < 0.4:
+                if (
+                    likely != time
+                    and likely
+                    and self.role(likely, "filter_time") > 0.6
+                    and self.role(time or "", "filter_time") < 0.4
+                ):
                     return Clock(as_of=self.world.as_of, time=likely, day=None, venue=self._venue())
             day = "trade_date" if has(catalogue, self.view, "trade_date") else None
         return Clock(as_of=self.world.as_of, time=time, day=day, venue=self._venue())
@@ -307,14 +414,22 @@ class Binder:
         clock = self.clock()
         if self.view == "alerts" and self._closing():
             clock = Clock(as_of=clock.as_of, time="closed_ts", day=None, venue=clock.venue)
-        if self.view == "restricted_list" and re.search(r"dropped off|fell away|fall away|ended|lapsed|lifted|came off|expired|removed|ran out", self.reading.question, re.IGNORECASE):
+        if self.view == "restricted_list" and re.search(
+            r"dropped off|fell away|fall away|ended|lapsed|lifted|came off|expired|removed|ran out",
+            self.reading.question,
+            re.IGNORECASE,
+        ):
             clock = Clock(as_of=clock.as_of, time="end_ts", day=None)
-        if self.view == "traders" and any(w in self.reading.question.lower() for w in ("joined", "started", "hired", "new joiner")):
+        if self.view == "traders" and any(
+            w in self.reading.question.lower() for w in ("joined", "started", "hired", "new joiner")
+        ):
             clock = Clock(as_of=clock.as_of, time=None, day="start_date")
         if phrase.kind == "now" and self.view in ("restricted_list", "thresholds"):
             sql = self.world.lexicon.conditions["current"].get(self.view, "").replace("{now}", clock.now)
             if sql and all(p.sql != sql for p in self.bound.where):
-                self.bound.where.append(Part(sql=sql, phrase=mention.text, span=mention.span, reason="glossary: in force now"))
+                self.bound.where.append(
+                    Part(sql=sql, phrase=mention.text, span=mention.span, reason="glossary: in force now")
+                )
             self.bound.used.add(i)
             return
         found = predicates(phrase, clock)
@@ -342,13 +457,19 @@ class Binder:
         return False
 
     def _contrasts(self) -> None:
-        """"algos against humans": a condition and its opposite cut the result, they don't empty it."""
+        """ "algos against humans": a condition and its opposite cut the result, they don't empty it."""
         texts = {p.sql for p in self.bound.where}
         for text in sorted(texts):
             if text.endswith(" IS NULL") and text.replace(" IS NULL", " IS NOT NULL") in texts:
                 column = text.split(" ")[0]
-                wanted = text if self.role(column, "filter_null") > self.role(column, "filter_not_null") else text.replace(" IS NULL", " IS NOT NULL")
-                self.bound.where = [p for p in self.bound.where if not p.sql.startswith(f"{column} IS") or p.sql == wanted]
+                wanted = (
+                    text
+                    if self.role(column, "filter_null") > self.role(column, "filter_not_null")
+                    else text.replace(" IS NULL", " IS NOT NULL")
+                )
+                self.bound.where = [
+                    p for p in self.bound.where if not p.sql.startswith(f"{column} IS") or p.sql == wanted
+                ]
                 if self.proposal is None:
                     self.bound.doubts.append(f"{column} both empty and not")
         for part in list(self.bound.where):
@@ -365,13 +486,26 @@ class Binder:
             low = m.text.lower().replace(" ", "_")
             before = self.reading.mentions[i - 1].text.lower() if i else ""
             after = self.reading.mentions[i + 1].text.lower() if i + 1 < len(self.reading.mentions) else ""
-            if low in values.get("error_field", ()) and "error_field" not in self.bound.columns and ("missing" in before or "field" in after or before in ("the", "a", "no", "its") or after in ("missing", "absent", "field")):
-                self.bound.where.append(Part(sql=f"error_field = {quote(low)}", phrase=m.text, span=m.span, reason="value"))
+            if (
+                low in values.get("error_field", ())
+                and "error_field" not in self.bound.columns
+                and (
+                    "missing" in before
+                    or "field" in after
+                    or before in ("the", "a", "no", "its")
+                    or after in ("missing", "absent", "field")
+                )
+            ):
+                self.bound.where.append(
+                    Part(sql=f"error_field = {quote(low)}", phrase=m.text, span=m.span, reason="value")
+                )
                 self.bound.used.add(i)
             elif after in ("topic", "feed") and "topic" not in self.bound.columns:
                 near = [t for t in values.get("topic", ()) if t.replace(".", "_") == low or t == low]
                 if len(near) == 1:
-                    self.bound.where.append(Part(sql=f"topic = {quote(near[0])}", phrase=m.text, span=m.span, reason="value"))
+                    self.bound.where.append(
+                        Part(sql=f"topic = {quote(near[0])}", phrase=m.text, span=m.span, reason="value")
+                    )
                     self.bound.used |= {i, i + 1}
 
     def _learnt(self) -> None:
@@ -398,9 +532,23 @@ class Binder:
         if self.view == "executions" and "status" not in columns:
             self.bound.where.append(Part(sql="status = 'VALID'", reason="default: trades are valid fills"))
         text = self.reading.question.lower()
-        if self.view == "restricted_list" and "list_type" not in columns and re.search(r"restrict|banned|barred|not allowed|off limits|forbidden", text) and not re.search(r"any type|all types|any list|whatever type|every type|each type|by type|type of list|entries", text) and not any("list_type" in p.sql for p in self.bound.where) and any("scope" in p.sql or "start_ts <=" in p.sql for p in self.bound.where):
+        if (
+            self.view == "restricted_list"
+            and "list_type" not in columns
+            and re.search(r"restrict|banned|barred|not allowed|off limits|forbidden", text)
+            and not re.search(
+                r"any type|all types|any list|whatever type|every type|each type|by type|type of list|entries", text
+            )
+            and not any("list_type" in p.sql for p in self.bound.where)
+            and any("scope" in p.sql or "start_ts <=" in p.sql for p in self.bound.where)
+        ):
             self.bound.where.append(Part(sql="list_type = 'RESTRICTED'", reason="glossary: restricted"))
-        if self.view == "corporate_events" and any(m.is_op("newest") for m in self.reading.mentions) and "event_type" in columns and "is_latest" not in str(self.bound.where):
+        if (
+            self.view == "corporate_events"
+            and any(m.is_op("newest") for m in self.reading.mentions)
+            and "event_type" in columns
+            and "is_latest" not in str(self.bound.where)
+        ):
             self.bound.where.append(Part(sql="is_latest", reason="glossary: latest event"))
             self.bound.used |= {i for i, m in enumerate(self.reading.mentions) if m.is_op("newest")}
         if self.view == "thresholds" and not any("effective_" in p.sql or "version" in p.sql for p in self.bound.where):

@@ -29,7 +29,7 @@ def compile_plan(plan: Plan) -> str:
         return _with_baseline(plan)
     if plan.other is not None:
         return _beside(plan)
-    if plan.per and plan.limit is not None or plan.ties:
+    if (plan.per and plan.limit is not None) or plan.ties:
         return _ranked(plan)
     return _tail(plan, _select(plan))
 
@@ -110,7 +110,9 @@ def _ranked(plan: Plan) -> str:
     inner = _select(replace(plan, order=(), limit=None), window)
     names = ", ".join(p.alias or p.sql.rpartition(".")[2] for p in parts)
     place = f"place = {plan.offset + 1}" if plan.limit == 1 else f"place <= {plan.limit}"
-    return f"SELECT {names} FROM ({inner}) AS ranked WHERE {place}" + (f" ORDER BY {order}" if not plan.per and plan.limit != 1 else "")
+    return f"SELECT {names} FROM ({inner}) AS ranked WHERE {place}" + (
+        f" ORDER BY {order}" if not plan.per and plan.limit != 1 else ""
+    )
 
 
 def _with_baseline(plan: Plan) -> str:
@@ -141,7 +143,10 @@ def _beside(plan: Plan) -> str:
     a, b = f"o.{left}", f"m.{right}"
     value = {"ratio": f"{a} / {b}", "percent": f"100.0 * {a} / {b}", "difference": f"{a} - {b}"}.get(plan.combine)
     keys = [k.alias for k in plan.keys]
-    shown = [f"o.{k}" for k in keys] + [f"{a} AS {left}", f"{b} AS {right}" if left != right else f"{b} AS other_{right}"]
+    shown = [f"o.{k}" for k in keys] + [
+        f"{a} AS {left}",
+        f"{b} AS {right}" if left != right else f"{b} AS other_{right}",
+    ]
     if value:
         shown.append(f"{value} AS {plan.combine}")
     on = " AND ".join(f"m.{k} = o.{k}" for k in keys)

@@ -43,7 +43,11 @@ def features_of(
     explicit = any(s.name == plan.view for m in mentions for s in m.of("view"))
     risky = {w.lower() for i, m in enumerate(mentions) if i not in used for w in _RISKY.findall(m.text)}
     bound = sum(1 for p in (*plan.where, *plan.having) if p.phrase)
-    learnt = sum(1 for p in (*plan.where, *plan.keys, *plan.measures) if p.reason == "learnt" or not p.phrase and not p.reason.startswith("default"))
+    learnt = sum(
+        1
+        for p in (*plan.where, *plan.keys, *plan.measures)
+        if p.reason == "learnt" or (not p.phrase and not p.reason.startswith("default"))
+    )
     out = {
         "left": float(len(left)),
         "left_known": float(sum(1 for i in content if i not in used and mentions[i].kind != "word")),

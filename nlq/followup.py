@@ -29,7 +29,10 @@ _OPENING = re.compile(
     r"group|redo|narrow|keep|drop|instead|also|add|without|limit|restrict|make it|then|oh|nice|hmm|so|repeat|n |forget|high and|with|in)\b",
     re.I,
 )
-_INSTEAD = re.compile(r"\binstead\b|\brather than\b|\bnot per\b|\bnot by\b|\bregroup\b|\bnot each\b|\bnot (?:trader|desk|detector|alert)", re.I)
+_INSTEAD = re.compile(
+    r"\binstead\b|\brather than\b|\bnot per\b|\bnot by\b|\bregroup\b|\bnot each\b|\bnot (?:trader|desk|detector|alert)",
+    re.I,
+)
 
 
 @dataclass
@@ -47,7 +50,9 @@ def is_followup(reading: Reading, view: str | None) -> bool:
     """Whether the question leans on the one before it rather than standing alone."""
     if _OPENING.search(reading.question):
         return True
-    nouns = [m for m in reading.mentions if m.kind == "sense" and any(s.kind == "view" for s in m.senses) and not m.of("dim")]
+    nouns = [
+        m for m in reading.mentions if m.kind == "sense" and any(s.kind == "view" for s in m.senses) and not m.of("dim")
+    ]
     return len(reading.tokens) <= 9 or not nouns
 
 
@@ -58,7 +63,12 @@ def view_of(sql: str, world: World) -> str | None:
     except sqlglot.errors.SqlglotError:
         return None
     origin = tree.args.get("from_") or tree.args.get("from")
-    if not isinstance(tree, exp.Select) or origin is None or tree.args.get("joins") or not isinstance(origin.this, exp.Table):
+    if (
+        not isinstance(tree, exp.Select)
+        or origin is None
+        or tree.args.get("joins")
+        or not isinstance(origin.this, exp.Table)
+    ):
         return None
     name = str(origin.this.name)
     return name if name in world.catalogue.views and not tree.args.get("with") else None
@@ -86,7 +96,13 @@ def follow(reading: Reading, sql: str, world: World) -> Edit | None:
     _shape(reading, tree, shaper, edit)
     tree.set("where", exp.Where(this=exp.and_(*conditions)) if conditions else None)
     edit.sql = tree.sql(dialect="databricks")
-    edit.used |= {i for i, m in enumerate(reading.mentions) if m.is_op("only", "same", "then", "own", "newest", "list") or m.text.lower() in ("instead", "not", "rather", "than", "only", "same", "forget", "under", "else", "rest", "list", "them")}
+    edit.used |= {
+        i
+        for i, m in enumerate(reading.mentions)
+        if m.is_op("only", "same", "then", "own", "newest", "list")
+        or m.text.lower()
+        in ("instead", "not", "rather", "than", "only", "same", "forget", "under", "else", "rest", "list", "them")
+    }
     if not edit.where and edit.sql == sqlglot.parse_one(sql, dialect="databricks").sql(dialect="databricks"):
         edit.doubts.append("nothing in the follow-up changes the earlier answer")
     return edit
@@ -101,7 +117,11 @@ def _conditions(tree: exp.Select) -> list[exp.Expression]:
 
 def _venue(conditions: list[exp.Expression]) -> str | None:
     """The one venue that the earlier statement is about."""
-    found = [c.expression.name for c in conditions if isinstance(c, exp.EQ) and c.this.name == "venue" and isinstance(c.expression, exp.Literal)]
+    found = [
+        c.expression.name
+        for c in conditions
+        if isinstance(c, exp.EQ) and c.this.name == "venue" and isinstance(c.expression, exp.Literal)
+    ]
     return str(found[0]) if len(found) == 1 else None
 
 
@@ -109,7 +129,14 @@ def _time_groups(bound: Bound) -> list[Part]:
     """Conditions, with the pieces of one time phrase kept together."""
     times = [p for p in bound.where if p.reason == "time"]
     rest = [p for p in bound.where if p.reason != "time"]
-    return [*rest, *([Part(sql=" AND ".join(p.sql for p in times), reason="time", phrase=times[0].phrase, span=times[0].span)] if times else [])]
+    return [
+        *rest,
+        *(
+            [Part(sql=" AND ".join(p.sql for p in times), reason="time", phrase=times[0].phrase, span=times[0].span)]
+            if times
+            else []
+        ),
+    ]
 
 
 def _replace(conditions: list[exp.Expression], part: Part, world: World, view: str) -> list[exp.Expression]:
@@ -136,7 +163,13 @@ def _numbers(reading: Reading, conditions: list[exp.Expression], shaper: Shaper,
         if m.compare is None or i in edit.used:
             continue
         number = m.compare.number
-        numeric = [c for c in conditions if isinstance(c, exp.GT | exp.GTE | exp.LT | exp.LTE) and isinstance(c.expression, exp.Literal) and not c.expression.is_string]
+        numeric = [
+            c
+            for c in conditions
+            if isinstance(c, exp.GT | exp.GTE | exp.LT | exp.LTE)
+            and isinstance(c.expression, exp.Literal)
+            and not c.expression.is_string
+        ]
         value = number.value
         if number.unit in ("s", "min", "h") and has(shaper.world.catalogue, edit.view, "lifetime_ms"):
             value *= {"s": 1000, "min": 60_000, "h": 3_600_000}[number.unit]
@@ -147,7 +180,12 @@ def _numbers(reading: Reading, conditions: list[exp.Expression], shaper: Shaper,
                 clock = Clock(as_of=shaper.world.as_of, time=None, day=None)
                 start = shaper.world.catalogue.views[edit.view].time
                 if m.compare.op in (">", ">=") and start:
-                    conditions = [*conditions, sqlglot.parse_one(f"{start} < {clock.now} - {interval(number.value, number.unit)}", dialect="databricks")]
+                    conditions = [
+                        *conditions,
+                        sqlglot.parse_one(
+                            f"{start} < {clock.now} - {interval(number.value, number.unit)}", dialect="databricks"
+                        ),
+                    ]
                     edit.used.add(i)
                     continue
             numeric = target
@@ -170,20 +208,32 @@ def _shape(reading: Reading, tree: exp.Select, shaper: Shaper, edit: Edit) -> No
     aggregated = any(e.find(exp.AggFunc) for e in tree.expressions)
     group = tree.args.get("group")
     dims = [d for d in shaper.dims if d.sql.isidentifier() and has(shaper.world.catalogue, edit.view, d.sql)]
-    counts = [i for i, m in enumerate(reading.mentions) if any(s.name in ("count", "distinct") for s in m.of("agg")) or re.fullmatch(r"how many", m.text, re.I)] if reading.mentions else []
+    counts = (
+        [
+            i
+            for i, m in enumerate(reading.mentions)
+            if any(s.name in ("count", "distinct") for s in m.of("agg")) or re.fullmatch(r"how many", m.text, re.I)
+        ]
+        if reading.mentions
+        else []
+    )
     distinct = re.search(r"\bdifferent|distinct|unique|each (?:\w+ )?once\b", reading.question, re.I)
     if counts and not aggregated:
         body = f"count(DISTINCT {dims[0].sql})" if dims and (distinct or dims[0].alias == "trader_id") else "count(*)"
         tree.set("expressions", [sqlglot.parse_one(f"{body} AS n", dialect="databricks")])
         tree.set("order", None)
-        edit.used |= set(counts) | {d.i for d in dims} | {i for i, m in enumerate(reading.mentions) if any(s.name == "distinct" for s in m.of("agg"))}
+        edit.used |= (
+            set(counts)
+            | {d.i for d in dims}
+            | {i for i, m in enumerate(reading.mentions) if any(s.name == "distinct" for s in m.of("agg"))}
+        )
         return
     edit.used |= set(counts)
     if not aggregated and _figure(tree, shaper, edit):
         return
     market = any(m.is_op("market") or any(s.name == "market_trades" for s in m.of("view")) for m in reading.mentions)
     own = any(m.is_op("own") for m in reading.mentions)
-    if own and edit.view == "market_trades" or market and edit.view == "executions":
+    if (own and edit.view == "market_trades") or (market and edit.view == "executions"):
         edit.doubts.append("our own trades or the market's")
     if dims and aggregated:
         _regroup(reading, tree, dims, group, edit)
@@ -193,12 +243,14 @@ def _shape(reading: Reading, tree: exp.Select, shaper: Shaper, edit: Edit) -> No
 
 
 def _figure(tree: exp.Select, shaper: Shaper, edit: Edit) -> bool:
-    """"How long did those live on average": a figure over the rows of the earlier list."""
+    """ "How long did those live on average": a figure over the rows of the earlier list."""
     measures = [x for x in shaper._measures() if x.agg != "count"]  # noqa: SLF001
     if not measures:
         return False
     keys = [exp.column(d.sql) for d in shaper.dims if d.grouped and d.sql.isidentifier()]
-    tree.set("expressions", [*keys, *(sqlglot.parse_one(f"{x.sql} AS {x.alias}", dialect="databricks") for x in measures)])
+    tree.set(
+        "expressions", [*keys, *(sqlglot.parse_one(f"{x.sql} AS {x.alias}", dialect="databricks") for x in measures)]
+    )
     tree.set("order", None)
     if keys:
         tree.set("group", exp.Group(expressions=[k.copy() for k in keys]))
@@ -215,10 +267,23 @@ def _regroup(reading: Reading, tree: exp.Select, dims: list, group: exp.Expressi
         return
     wanted = fresh[0].sql
     new = exp.column(wanted)
-    if old and (_INSTEAD.search(reading.question) or any(d.sql in old for d in dims) or not re.search(r"\balso|as well|and by|further|within\b", reading.question, re.I)):
+    if old and (
+        _INSTEAD.search(reading.question)
+        or any(d.sql in old for d in dims)
+        or not re.search(r"\balso|as well|and by|further|within\b", reading.question, re.I)
+    ):
         gone = old[0]
-        tree.set("expressions", [new.copy() if isinstance(e, exp.Column) and e.name == gone else e for e in tree.expressions])
-        tree.set("group", exp.Group(expressions=[new.copy() if isinstance(g, exp.Column) and g.name == gone else g for g in group.expressions]))  # type: ignore[union-attr]
+        tree.set(
+            "expressions", [new.copy() if isinstance(e, exp.Column) and e.name == gone else e for e in tree.expressions]
+        )
+        tree.set(
+            "group",
+            exp.Group(
+                expressions=[
+                    new.copy() if isinstance(g, exp.Column) and g.name == gone else g for g in group.expressions
+                ]
+            ),
+        )  # type: ignore[union-attr]
     else:
         tree.set("expressions", [new.copy(), *tree.expressions])
         tree.set("group", exp.Group(expressions=[*(group.expressions if group else []), new.copy()]))
@@ -254,7 +319,12 @@ def _append(tree: exp.Select, column: str, view: str) -> None:
         for found in tree.find_all(exp.Column):
             if not found.table and found.find_ancestor(exp.Subquery) is None:
                 found.set("table", exp.to_identifier(view))
-        tree.join(reference, on=f"{reference}.{LINKS[reference]} = {view}.{LINKS[reference]}", copy=False, dialect="databricks")
+        tree.join(
+            reference,
+            on=f"{reference}.{LINKS[reference]} = {view}.{LINKS[reference]}",
+            copy=False,
+            dialect="databricks",
+        )
         tree.append("expressions", exp.column(name, table=reference))
     else:
         tree.append("expressions", exp.column(name))
@@ -263,7 +333,7 @@ def _append(tree: exp.Select, column: str, view: str) -> None:
 def _ranked(reading: Reading, tree: exp.Select, shaper: Shaper, edit: Edit) -> None:
     rank = shaper._rank()  # noqa: SLF001
     edit.used |= shaper.used
-    if rank is None or rank["name"] in ("newest", "oldest") and not tree.expressions:
+    if rank is None or (rank["name"] in ("newest", "oldest") and not tree.expressions):
         return
     named = [e for e in tree.expressions if e.find(exp.AggFunc)]
     if not named:

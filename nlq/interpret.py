@@ -19,7 +19,7 @@ from nlq.compile import compile_plan
 from nlq.contracts import Clarification, Draft, LedgerEntry
 from nlq.features import features_of
 from nlq.followup import follow, is_followup, plan_of
-from nlq.ground import leftovers, ledger_of, reading_of
+from nlq.ground import ledger_of, leftovers, reading_of
 from nlq.outcome import Outcome, forbidden, missing_data, open_question, refused_words
 from nlq.shape import Shaper
 from nlq.understand.lexicon import Lexicon
@@ -64,7 +64,9 @@ class Interpretation:
 class Interpreter:
     """The deterministic route over one catalogue and one set of reference values."""
 
-    def __init__(self, catalogue: Catalogue, values: ValueIndex, parser: object | None = None, verified: object = None) -> None:
+    def __init__(
+        self, catalogue: Catalogue, values: ValueIndex, parser: object | None = None, verified: object = None
+    ) -> None:
         self.catalogue, self.values, self.parser, self.verified = catalogue, values, parser, verified
         self.lexicon = Lexicon.load(catalogue)
         self.extractor = Extractor(self.lexicon, values)
@@ -94,7 +96,10 @@ class Interpreter:
         best = self._followed(world, reading, history, proposal) or self._draft(world, reading, ranked, proposal)
         best = self._verified(question, as_of, best) or best
         sql = best.draft.sql if best.draft else ""
-        views = (*((ranked[0][0],) if not best.features.get("followup") else ()), *(v for v in self.catalogue.views if f" {v} " in f"{sql} " and v != ranked[0][0]))
+        views = (
+            *((ranked[0][0],) if not best.features.get("followup") else ()),
+            *(v for v in self.catalogue.views if f" {v} " in f"{sql} " and v != ranked[0][0]),
+        )
         if early is None or early.kind != "refuse":
             early = forbidden(reading, views, sql, self.catalogue, principal) or early
         early = early or open_question(reading, has_history=bool(history))
@@ -111,13 +116,25 @@ class Interpreter:
             return None
         clock = Clock(as_of=as_of, time=None, day=None)
         sql = match.sql.replace("{as_of_date}", clock.today).replace("{as_of}", clock.now)
-        ledger = (LedgerEntry(phrase=question, span=(0, len(question)), predicate=sql, reason=f"verified: {match.entry.id}"),)
-        draft = Draft(sql=sql, origin="verified", confidence=0.995, ledger=ledger, reading=f"As the approved question {match.entry.question!r}.")
+        ledger = (
+            LedgerEntry(phrase=question, span=(0, len(question)), predicate=sql, reason=f"verified: {match.entry.id}"),
+        )
+        draft = Draft(
+            sql=sql,
+            origin="verified",
+            confidence=0.995,
+            ledger=ledger,
+            reading=f"As the approved question {match.entry.question!r}.",
+        )
         return replace(best, outcome="answer", draft=draft, clarification=None, reason=None, doubts=())
 
     def _resolve(self, column: str, words: str) -> str | None:
         category = COLUMNS.get(column)
-        found = {h.value for h in (self.values.lookup(words.lower().split()) or self.values.spelled(words)) if h.category == category and h.exact}
+        found = {
+            h.value
+            for h in (self.values.lookup(words.lower().split()) or self.values.spelled(words))
+            if h.category == category and h.exact
+        }
         return found.pop() if len(found) == 1 else None
 
     def ground(
@@ -132,13 +149,31 @@ class Interpreter:
             tree = sqlglot.parse_one(sql, dialect="databricks")
         except sqlglot.errors.SqlglotError:
             return None
-        if forbidden(self.extractor.read(question), tuple(v for v in self.catalogue.views if f" {v} " in f"{sql} "), sql, self.catalogue, principal):
+        if forbidden(
+            self.extractor.read(question),
+            tuple(v for v in self.catalogue.views if f" {v} " in f"{sql} "),
+            sql,
+            self.catalogue,
+            principal,
+        ):
             return None
         text = tree.sql(dialect="databricks").lower()
-        stated = [e for e in (understood.draft.ledger if understood.draft else ()) if e.reason in ("value", "name", "code", "surname", "spelled") and e.predicate]
+        stated = [
+            e
+            for e in (understood.draft.ledger if understood.draft else ())
+            if e.reason in ("value", "name", "code", "surname", "spelled") and e.predicate
+        ]
         missing = [e for e in stated if not all(lit.lower() in text for lit in re.findall(r"'([^']+)'", e.predicate))]
-        allowed = {lit.lower() for e in (understood.draft.ledger if understood.draft else ()) for lit in re.findall(r"'([^']+)'", e.predicate)} | {"valid"}
-        orphans = [str(x.this) for x in tree.find_all(sqlglot.exp.Literal) if x.is_string and str(x.this).lower() not in allowed and not re.match(r"\d{4}-", str(x.this))]
+        allowed = {
+            lit.lower()
+            for e in (understood.draft.ledger if understood.draft else ())
+            for lit in re.findall(r"'([^']+)'", e.predicate)
+        } | {"valid"}
+        orphans = [
+            str(x.this)
+            for x in tree.find_all(sqlglot.exp.Literal)
+            if x.is_string and str(x.this).lower() not in allowed and not re.match(r"\d{4}-", str(x.this))
+        ]
         proposal = self.parser.propose(question, (), principal.role) if self.parser is not None else None  # type: ignore[attr-defined]
         sure = 0.5 if not missing and not orphans else 0.1
         if proposal is not None:
@@ -148,7 +183,9 @@ class Interpreter:
             if agree.get("agree_main", -9) < -1.2 or agree.get("agree_read", 0) < 1:
                 sure = min(sure, 0.1)
         ledger = (*stated, *(LedgerEntry(phrase="", span=None, predicate=o, reason="orphan") for o in orphans))
-        return Draft(sql=sql, origin="model", confidence=sure, ledger=ledger, reading="Drafted by the language model: " + sql)
+        return Draft(
+            sql=sql, origin="model", confidence=sure, ledger=ledger, reading="Drafted by the language model: " + sql
+        )
 
     def _allowed(
         self, ranked: list[tuple[str, float]], reading: Reading, principal: Principal
@@ -174,14 +211,27 @@ class Interpreter:
         left = leftovers(reading, edit.used)
         doubts = [*edit.doubts, *(f"{w!r} was not understood" for w in left)]
         plan = plan_of(edit)
-        draft = Draft(sql=edit.sql, origin="followup", confidence=0.0, ledger=ledger_of(reading, plan, edit.used), reading=f"The question before, changed: {reading.question}")
+        draft = Draft(
+            sql=edit.sql,
+            origin="followup",
+            confidence=0.0,
+            ledger=ledger_of(reading, plan, edit.used),
+            reading=f"The question before, changed: {reading.question}",
+        )
         features = features_of(
             reading, plan, edit.sql, used=edit.used, left=left, doubts=edit.doubts, margin=2.0, score=4.0, mode="followup",
             proposal=proposal, catalogue=self.catalogue,
         )  # fmt: skip
         features["followup"] = 1.0
         draft = replace(draft, confidence=self._score(features, doubts))
-        return Interpretation(outcome="answer", draft=draft, reason="; ".join(doubts) or None, features=features, doubts=tuple(doubts), plan=plan)
+        return Interpretation(
+            outcome="answer",
+            draft=draft,
+            reason="; ".join(doubts) or None,
+            features=features,
+            doubts=tuple(doubts),
+            plan=plan,
+        )
 
     def _score(self, features: Mapping[str, float], doubts: Sequence[str]) -> float:
         if self.confidence is None:
@@ -206,12 +256,34 @@ class Interpreter:
             proposal=proposal, catalogue=self.catalogue,
         )  # fmt: skip
         confidence = self._score(features, doubts)
-        draft = Draft(sql=sql, origin="plan", confidence=confidence, ledger=ledger_of(reading, plan, shape.used), reading=reading_of(plan, self.catalogue))
+        draft = Draft(
+            sql=sql,
+            origin="plan",
+            confidence=confidence,
+            ledger=ledger_of(reading, plan, shape.used),
+            reading=reading_of(plan, self.catalogue),
+        )
         if bound.clarify is not None:
             text, choices = bound.clarify
-            return Interpretation(outcome="clarify", draft=draft, clarification=Clarification(question=text, choices=choices), reason=text, features=features, doubts=tuple(doubts), plan=plan)
+            return Interpretation(
+                outcome="clarify",
+                draft=draft,
+                clarification=Clarification(question=text, choices=choices),
+                reason=text,
+                features=features,
+                doubts=tuple(doubts),
+                plan=plan,
+            )
         facts = {p.phrase: p.sql for p in plan.where if p.phrase}
-        return Interpretation(outcome="answer", draft=draft, reason="; ".join(doubts) or None, features=features, doubts=tuple(doubts), plan=plan, facts=facts)
+        return Interpretation(
+            outcome="answer",
+            draft=draft,
+            reason="; ".join(doubts) or None,
+            features=features,
+            doubts=tuple(doubts),
+            plan=plan,
+            facts=facts,
+        )
 
 
 def _confidence(*, with_parser: bool) -> Confidence | None:
@@ -227,4 +299,11 @@ def _confidence(*, with_parser: bool) -> Confidence | None:
 def _declined(why: Outcome, best: Interpretation) -> Interpretation:
     clarification = Clarification(question=why.question, choices=why.choices) if why.kind == "clarify" else None
     draft = best.draft if why.kind == "clarify" else None
-    return Interpretation(outcome=why.kind, draft=draft, clarification=clarification, reason=why.reason, features=best.features, doubts=best.doubts)
+    return Interpretation(
+        outcome=why.kind,
+        draft=draft,
+        clarification=clarification,
+        reason=why.reason,
+        features=best.features,
+        doubts=best.doubts,
+    )

@@ -41,7 +41,10 @@ def _rules() -> dict[str, list[tuple[re.Pattern[str], dict[str, object]]]]:
     return out
 
 
-_COLUMNS_ADDED = re.compile(r"^\W*(?:can you |could you |please |now |and )*(?:add|put|cut|drop|set|remove|split|keep)\b(?!.*\b(?:table|threshold|false positive|alerts? (?:to|as)|to \d|FP|list entry)\b)", re.I)
+_COLUMNS_ADDED = re.compile(
+    r"^\W*(?:can you |could you |please |now |and )*(?:add|put|cut|drop|set|remove|split|keep)\b(?!.*\b(?:table|threshold|false positive|alerts? (?:to|as)|to \d|FP|list entry)\b)",
+    re.I,
+)
 
 
 def refused_words(question: str, *, has_history: bool = False) -> Outcome | None:
@@ -71,7 +74,9 @@ def missing_data(question: str) -> Outcome | None:
 def open_question(reading: Reading, *, has_history: bool) -> Outcome | None:
     """Words that leave open what would change the answer, unless something beside them settles it."""
     numbers = any(m.compare is not None for m in reading.mentions)
-    measured = any(m.kind == "sense" and (m.of("meas") or any(s.name == "count" for s in m.of("agg"))) for m in reading.mentions)
+    measured = any(
+        m.kind == "sense" and (m.of("meas") or any(s.name == "count" for s in m.of("agg"))) for m in reading.mentions
+    )
     ranked = any(m.kind == "sense" and m.is_op("top", "bottom", "second", "third") for m in reading.mentions)
     timed = any(m.kind == "time" and m.time and m.time.kind != "now" for m in reading.mentions)
     settled = {"number": numbers, "rank": ranked, "measure": measured, "time": timed, "history": has_history}
@@ -101,10 +106,16 @@ def forbidden(
         for mention in reading.mentions:
             for column in {s.name for s in mention.of("col")} & set(_NAMES) if mention.kind == "sense" else ():
                 return Outcome(kind="refuse", reason=f"The role {role.name} may not see {_NAMES[column]}.")
-        if re.search(r"\b(?:beneficial owner|self trade|real names?|full names?|names? of (?:the|their|its)|who (?:owns|stands behind|really)|whose account|owners? (?:of|behind)|name behind|called\b|people, full names|real people)", reading.question, re.IGNORECASE):
+        if re.search(
+            r"\b(?:beneficial owner|self trade|real names?|full names?|names? of (?:the|their|its)|who (?:owns|stands behind|really)|whose account|owners? (?:of|behind)|name behind|called\b|people, full names|real people)",
+            reading.question,
+            re.IGNORECASE,
+        ):
             return Outcome(kind="refuse", reason=f"The role {role.name} may not see names and owners.")
     if not role.see_restricted:
-        walled = any(c in sql for c in ("is_restricted", "is_wall_crossed", "restricted_list")) or any(f"'{d}'" in sql for d in _WALLED)
+        walled = any(c in sql for c in ("is_restricted", "is_wall_crossed", "restricted_list")) or any(
+            f"'{d}'" in sql for d in _WALLED
+        )
         if walled:
             return Outcome(kind="refuse", reason=f"The role {role.name} is outside the information barrier.")
     return None

@@ -17,7 +17,21 @@ if TYPE_CHECKING:
     from nlq.understand.mentions import Mention, Reading
     from nlq.understand.numbers import Number
 
-SUMMED = {"qty", "notional", "filled_qty", "cancelled_qty", "leaves", "lag", "n_trades", "n_quotes", "replaces", "n_new", "n_cancel", "n_fill", "opp_fill"}
+SUMMED = {
+    "qty",
+    "notional",
+    "filled_qty",
+    "cancelled_qty",
+    "leaves",
+    "lag",
+    "n_trades",
+    "n_quotes",
+    "replaces",
+    "n_new",
+    "n_cancel",
+    "n_fill",
+    "opp_fill",
+}
 """Measures that add up; the others are averaged when no aggregate is said."""
 DURATIONS = {"lifetime", "to_close", "age", "ran", "hours_late"}
 """Measures in milliseconds."""
@@ -116,9 +130,21 @@ class Shaper:
         self.dims = self._dims()
         self.measures = self._measures()
         rank = self._rank()
-        if rank is not None and self.proposal is not None and max(self.p(x) for x in ("limit", "order_desc", "order_asc", "extreme_row", "top_per_group", "latest_row")) < 0.2:
+        if (
+            rank is not None
+            and self.proposal is not None
+            and max(
+                self.p(x) for x in ("limit", "order_desc", "order_asc", "extreme_row", "top_per_group", "latest_row")
+            )
+            < 0.2
+        ):
             rank = None
-        elif rank is not None and self.proposal is not None and rank["limit"] == 1 and max(self.p(x) for x in ("limit", "extreme_row", "top_per_group", "latest_row")) < 0.3:
+        elif (
+            rank is not None
+            and self.proposal is not None
+            and rank["limit"] == 1
+            and max(self.p(x) for x in ("limit", "extreme_row", "top_per_group", "latest_row")) < 0.3
+        ):
             rank["limit"] = None
         if any(x.agg == "net" for x in self.measures):
             self.where = [p for p in self.where if not p.sql.startswith("side ")]
@@ -143,10 +169,21 @@ class Shaper:
         out: list[Dim] = []
         for i, mention in enumerate(self.m):
             names = [s.name for s in mention.of("dim")] if mention.kind == "sense" else []
-            if mention.kind == "filler" and mention.text.lower() in ("hour", "minute", "day") and i and self.m[i - 1].is_op("group"):
+            if (
+                mention.kind == "filler"
+                and mention.text.lower() in ("hour", "minute", "day")
+                and i
+                and self.m[i - 1].is_op("group")
+            ):
                 names = [mention.text.lower()]
             accounts = mention.kind == "sense" and any(s.name.startswith("account_type=") for s in mention.of("code"))
-            if accounts and "account_id" not in self.bound.filtered and (self._group_led(i) or self._asked_for(i)) and not self._followed_by_noun(i) and (sql := reach(self.world.catalogue, self.view, "account_id")):
+            if (
+                accounts
+                and "account_id" not in self.bound.filtered
+                and (self._group_led(i) or self._asked_for(i))
+                and not self._followed_by_noun(i)
+                and (sql := reach(self.world.catalogue, self.view, "account_id"))
+            ):
                 if not any(d.sql == sql for d in out):
                     out.append(Dim(i, sql, "account_id", self._group_led(i), True))
                 continue
@@ -157,7 +194,15 @@ class Shaper:
                     continue
                 sql, alias = found
                 own_noun = any(s.name == self.view for s in mention.of("view"))
-                grouped = self._group_led(i) or name in ("hour", "minute", "is_algo") or (name == "day" and mention.text.lower() in ("daily", "each day", "per day", "every day", "by day", "day by day"))
+                grouped = (
+                    self._group_led(i)
+                    or name in ("hour", "minute", "is_algo")
+                    or (
+                        name == "day"
+                        and mention.text.lower()
+                        in ("daily", "each day", "per day", "every day", "by day", "day by day")
+                    )
+                )
                 if self.proposal is not None and name not in ("hour", "minute", "day"):
                     grouped = self.role(sql, "group") > (0.12 if grouped else 0.6)
                 if i in self.used and not grouped:
@@ -168,7 +213,7 @@ class Shaper:
                             d.grouped |= grouped
                     self.used.add(i)
                     break
-                if own_noun and not grouped and name in ("trader", "account", "symbol") :
+                if own_noun and not grouped and name in ("trader", "account", "symbol"):
                     self.used.add(i)
                     break
                 out.append(Dim(i, sql, alias, grouped, self._asked_for(i)))
@@ -176,7 +221,11 @@ class Shaper:
                 break
             else:
                 for name in columns:
-                    if self._group_led(i) and (sql := reach(self.world.catalogue, self.view, name)) and self._textual(name):
+                    if (
+                        self._group_led(i)
+                        and (sql := reach(self.world.catalogue, self.view, name))
+                        and self._textual(name)
+                    ):
                         out.append(Dim(i, sql, name, True, False))
                         self.used.add(i)
                         break
@@ -185,10 +234,23 @@ class Shaper:
             for (view, column), roles in self.proposal.columns.items():
                 sql = reach(self.world.catalogue, self.view, column)
                 wanted = column if view == self.view else f"{view}.{column}"
-                if roles.get("group", 0) > 0.6 and roles.get("bucket", 0) < 0.5 and sql == wanted and sql not in known and not self._is_time(column):
+                if (
+                    roles.get("group", 0) > 0.6
+                    and roles.get("bucket", 0) < 0.5
+                    and sql == wanted
+                    and sql not in known
+                    and not self._is_time(column)
+                ):
                     out.append(Dim(-1, sql, column, True, False))
         for i, mention in enumerate(self.m):
-            if mention.kind == "sense" and any(s.name == "algo" for s in mention.of("cond")) and i in self.used and self._group_led(i) and (sql := reach(self.world.catalogue, self.view, "trader_id")) and not any(d.sql == sql for d in out):
+            if (
+                mention.kind == "sense"
+                and any(s.name == "algo" for s in mention.of("cond"))
+                and i in self.used
+                and self._group_led(i)
+                and (sql := reach(self.world.catalogue, self.view, "trader_id"))
+                and not any(d.sql == sql for d in out)
+            ):
                 out.append(Dim(i, sql, "trader_id", True, False))
         self._buckets(out)
         for sql in self.bound.split:
@@ -199,30 +261,44 @@ class Shaper:
         return out
 
     def _buckets(self, out: list[Dim]) -> None:
-        """"In 5-minute buckets": a key of fixed width over the view's clock."""
+        """ "In 5-minute buckets": a key of fixed width over the view's clock."""
         time = self.world.catalogue.views[self.view].time
         marks = [i for i, m in enumerate(self.m) if m.is_op("bucket")]
-        if not time or not (marks or self.p("time_bucket") > 0.6 and self.proposal is not None):
+        if not time or not (marks or (self.p("time_bucket") > 0.6 and self.proposal is not None)):
             return
         if any(d.alias in ("hour", "minute", "day") for d in out):
             self.used |= set(marks)
             return
         for i, m in enumerate(self.m):
             number = m.compare.number if m.compare is not None else None
-            if number is not None and self.free(i) and number.unit in ("s", "min", "h") and (not marks or min(abs(i - k) for k in marks) <= 3):
+            if (
+                number is not None
+                and self.free(i)
+                and number.unit in ("s", "min", "h")
+                and (not marks or min(abs(i - k) for k in marks) <= 3)
+            ):
                 unit = {"s": "seconds", "min": "minutes", "h": "hours"}[number.unit]
                 out.append(Dim(i, f"window({time}, '{number.text} {unit}').start", "bucket", True, False))
                 self.used |= {i, *marks}
                 return
         text = self.reading.question.lower()
-        for word, sql in (("half hour", f"window({time}, '30 minutes').start"), ("half-hour", f"window({time}, '30 minutes').start"), ("quarter hour", f"window({time}, '15 minutes').start"), ("hour", f"date_trunc('HOUR', {time})"), ("minute", f"date_trunc('MINUTE', {time})"), ("day", f"CAST({time} AS DATE)")):
+        for word, sql in (
+            ("half hour", f"window({time}, '30 minutes').start"),
+            ("half-hour", f"window({time}, '30 minutes').start"),
+            ("quarter hour", f"window({time}, '15 minutes').start"),
+            ("hour", f"date_trunc('HOUR', {time})"),
+            ("minute", f"date_trunc('MINUTE', {time})"),
+            ("day", f"CAST({time} AS DATE)"),
+        ):
             if word in text and self.proposal is not None:
                 out.append(Dim(-1, sql, "bucket", True, False))
                 self.used |= set(marks)
                 return
 
     def _is_time(self, column: str) -> bool:
-        return any(v.columns[column].type == "TIMESTAMP" for v in self.world.catalogue.views.values() if column in v.columns)
+        return any(
+            v.columns[column].type == "TIMESTAMP" for v in self.world.catalogue.views.values() if column in v.columns
+        )
 
     def _textual(self, name: str) -> bool:
         kinds = {v.columns[name].type for v in self.world.catalogue.views.values() if name in v.columns}
@@ -265,7 +341,20 @@ class Shaper:
             if mention.is_op("group"):
                 return True
             text = mention.text.lower()
-            plain = mention.kind == "sign" and text in (",", "/", "&", "+", "-") or text in ("and", "the", "a", "of", "our", "own", "single", "different", "x", "one", "separate", "distinct")
+            plain = (mention.kind == "sign" and text in (",", "/", "&", "+", "-")) or text in (
+                "and",
+                "the",
+                "a",
+                "of",
+                "our",
+                "own",
+                "single",
+                "different",
+                "x",
+                "one",
+                "separate",
+                "distinct",
+            )
             if plain or (mention.kind == "sense" and mention.of("dim") and j in self.used):
                 j -= 1
                 continue
@@ -279,7 +368,11 @@ class Shaper:
         """Whether the view's own noun comes next: "which client orders" asks for orders, not for clients."""
         for j in self.near(i, 1, 1):
             mention = self.m[j]
-            return any(s.name == self.view for s in mention.of("view")) and not mention.of("dim") or mention.is_op("trades") and mention.text.lower().startswith("trade") and mention.text.lower() != "traded"
+            return (any(s.name == self.view for s in mention.of("view")) and not mention.of("dim")) or (
+                mention.is_op("trades")
+                and mention.text.lower().startswith("trade")
+                and mention.text.lower() != "traded"
+            )
         return False
 
     def _used_group_words(self, dims: list[Dim]) -> None:
@@ -304,10 +397,18 @@ class Shaper:
             mention = self.m[j]
             if mention.is_op("top", "bottom", "second", "third"):
                 return True
-            if mention.compare is None and mention.kind not in ("filler", "word", "sign") and not mention.of("code") and not mention.is_op("trades"):
+            if (
+                mention.compare is None
+                and mention.kind not in ("filler", "word", "sign")
+                and not mention.of("code")
+                and not mention.is_op("trades")
+            ):
                 break
         before = [self.m[j].text.lower() for j in range(max(0, i - 3), i)]
-        return any(b in ("which", "what", "list", "name", "identify", "whose", "find", "give", "show", "any", "how many") for b in before)
+        return any(
+            b in ("which", "what", "list", "name", "identify", "whose", "find", "give", "show", "any", "how many")
+            for b in before
+        )
 
     # -- figures ---------------------------------------------------------------------------------------------------
     def _row_sql(self, name: str) -> str | None:
@@ -329,7 +430,11 @@ class Shaper:
         out: list[Measure] = []
         taken: set[int] = set()
         if self.view == "trader_baselines":
-            self.used |= {i for i, m in enumerate(self.m) if self.free(i) and any(s.name in ("avg", "stddev", "p95") for s in m.of("agg"))}
+            self.used |= {
+                i
+                for i, m in enumerate(self.m)
+                if self.free(i) and any(s.name in ("avg", "stddev", "p95") for s in m.of("agg"))
+            }
         aggs = [(i, s.name) for i, m in enumerate(self.m) if self.free(i) and m.kind == "sense" for s in m.of("agg")]
         for i, m in enumerate(self.m):
             for s in m.of("meas") if m.kind == "sense" and self.free(i) else ():
@@ -343,7 +448,12 @@ class Shaper:
             if i in taken:
                 continue
             made = self._aggregate(i, agg, taken)
-            if made is not None and made.sql == "count(*)" and any(o.sql == made.sql for o in out) and self.m[i].text.lower() not in ("count", "number", "tally"):
+            if (
+                made is not None
+                and made.sql == "count(*)"
+                and any(o.sql == made.sql for o in out)
+                and self.m[i].text.lower() not in ("count", "number", "tally")
+            ):
                 self.doubts.append("two counts are asked for")
             if made is not None:
                 if not any(o.sql == made.sql for o in out):
@@ -366,7 +476,13 @@ class Shaper:
             return None
         sides = [j for j in self.near(i, 1, 4) if not self.m[j].is_op("group")] + self.near(i, -1, 2)
         for j in sides:
-            if self.m[j].kind != "sense" or (j in taken and not (j > i and all(self.m[k].of("agg") for k in range(i + 1, j) if self.m[k].kind not in ("filler", "sign")))):
+            if self.m[j].kind != "sense" or (
+                j in taken
+                and not (
+                    j > i
+                    and all(self.m[k].of("agg") for k in range(i + 1, j) if self.m[k].kind not in ("filler", "sign"))
+                )
+            ):
                 continue
             for s in self.m[j].of("meas"):
                 sql = self._row_sql(s.name)
@@ -389,9 +505,15 @@ class Shaper:
             if self._is_time(column) and not {"min", "max"} & {a for a, q in roles.items() if q > 0.5}:
                 continue
             for agg in (*_AGG_SQL, "count_distinct", "percentile"):
-                if roles.get(agg, 0) > 0.5 and not (column in self.world.catalogue.views[self.view].key and agg == "count"):
+                if roles.get(agg, 0) > 0.5 and not (
+                    column in self.world.catalogue.views[self.view].key and agg == "count"
+                ):
                     expected.append((sql, agg, roles[agg]))
-        whole = [x for x in self.measures if x.agg in ("share",) or x.name in self.world.lexicon.aggregates or x.agg in self.world.lexicon.aggregates]
+        whole = [
+            x
+            for x in self.measures
+            if x.agg in ("share",) or x.name in self.world.lexicon.aggregates or x.agg in self.world.lexicon.aggregates
+        ]
         if whole:
             return
         kept = []
@@ -400,9 +522,12 @@ class Shaper:
             if x.agg == "count":
                 if self.p("count_rows") > 0.15 or not expected:
                     kept.append(x)
-            elif x.agg == "count_distinct":
-                kept.append(x)
-            elif x.agg.startswith("p") and x.agg[1:].isdigit() or x.agg == "median" or not expected:
+            elif (
+                x.agg == "count_distinct"
+                or (x.agg.startswith("p") and x.agg[1:].isdigit())
+                or x.agg == "median"
+                or not expected
+            ):
                 kept.append(x)
             elif re.fullmatch(r"[\w.]+", column) and self.role(column, x.agg) < 0.15:
                 self.doubts.append(f"{x.agg} of {column}")
@@ -428,7 +553,11 @@ class Shaper:
                 self.used.add(i)
                 self.loose = [x for x in self.loose if x[0] != i]
             text = f"abs({sql})" if self.p("absolute") > 0.5 and sql.endswith("_pct") else sql
-            self.measures.append(Measure(i, _AGG_SQL[agg].format(self._unit(text, name)), sql, f"{agg}_{sql.rpartition('.')[2]}", agg, name))
+            self.measures.append(
+                Measure(
+                    i, _AGG_SQL[agg].format(self._unit(text, name)), sql, f"{agg}_{sql.rpartition('.')[2]}", agg, name
+                )
+            )
         if self.p("count_rows") > 0.5 and not any(x.agg == "count" for x in self.measures):
             self.measures.append(Measure(-1, "count(*)", "", "n", "count"))
         for i, m in enumerate(self.m):
@@ -445,7 +574,12 @@ class Shaper:
             return sql
         timed = {k for k, m in enumerate(self.m) if m.kind in ("time", "number")}
         words = {m.text.lower() for k, m in enumerate(self.m) if k not in timed}
-        for per, units in ((3_600_000.0, {"hours", "hour", "hrs", "h"}), (60_000.0, {"minutes", "mins", "minute", "min"}), (86_400_000.0, {"days"}), (1000.0, {"seconds", "secs", "sec", "second", "s"})):
+        for per, units in (
+            (3_600_000.0, {"hours", "hour", "hrs", "h"}),
+            (60_000.0, {"minutes", "mins", "minute", "min"}),
+            (86_400_000.0, {"days"}),
+            (1000.0, {"seconds", "secs", "sec", "second", "s"}),
+        ):
             if words & units:
                 self.used |= {k for k, m in enumerate(self.m) if m.text.lower() in units}
                 return f"({sql}) / {per}" if " " in sql else f"{sql} / {per}"
@@ -453,14 +587,19 @@ class Shaper:
 
     def _count(self, i: int, agg: str) -> Measure | None:
         following = self.near(i, 1, 3)
-        distinct = agg == "distinct" or any(self.m[j].of("agg") and any(s.name == "distinct" for s in self.m[j].of("agg")) for j in following[:1])
+        distinct = agg == "distinct" or any(
+            self.m[j].of("agg") and any(s.name == "distinct" for s in self.m[j].of("agg")) for j in following[:1]
+        )
         for j in following:
             mention = self.m[j]
             if any(s.name == self.view for s in mention.of("view")) or (mention.is_op("trades")):
                 break
             dim = next((d for d in getattr(self, "dims", []) if d.i == j), None)
             if dim is not None and not dim.grouped:
-                if dim.alias in self.world.catalogue.views[self.view].key and len(self.world.catalogue.views[self.view].key) == 1:
+                if (
+                    dim.alias in self.world.catalogue.views[self.view].key
+                    and len(self.world.catalogue.views[self.view].key) == 1
+                ):
                     break
                 if self.proposal is not None and self.role(dim.sql, "count_distinct") < 0.3:
                     break
@@ -483,22 +622,34 @@ class Shaper:
     def _share(self) -> None:
         """A part of a whole: the code that comes last is the part, the rest is the whole."""
         marks = [i for i, m in enumerate(self.m) if self.free(i) and m.is_op("share", "percent") and not (m.compare)]
-        if not marks or (self.proposal is not None and max(self.p("share"), self.p("percent"), self.p("conditional")) < 0.2):
+        if not marks or (
+            self.proposal is not None and max(self.p("share"), self.p("percent"), self.p("conditional")) < 0.2
+        ):
             return
         percent = any(self.m[i].is_op("percent") for i in marks) or "%" in self.reading.question
         scale = "100.0 * " if percent else ""
         if any(x.name in ("cancel_ratio", "reject_rate", "fp_rate", "fill_rate") for x in self.measures):
-            self.measures = [Measure(x.i, f"{scale}{x.sql}" if percent else x.sql, "", x.alias, x.agg, x.name) for x in self.measures]
+            self.measures = [
+                Measure(x.i, f"{scale}{x.sql}" if percent else x.sql, "", x.alias, x.agg, x.name) for x in self.measures
+            ]
             self.used |= set(marks)
             return
-        codes = [(i, c, v) for c, found in self.bound.columns.items() for i, v, neg in found if self.m[i].kind == "sense" and not neg]
+        codes = [
+            (i, c, v)
+            for c, found in self.bound.columns.items()
+            for i, v, neg in found
+            if self.m[i].kind == "sense" and not neg
+        ]
         codes.sort()
         part = self._numerator(codes, marks)
         if part is None:
             return
         self.where.remove(part)
         words = self.reading.question.lower()
-        if part.sql == "side = 'SELL_SHORT'" and re.search(r"\b(?:sold|sell|sells|selling|sales?)\b(?! short)", re.sub(r"short[- ](?:sell(?:ing|s)?|sales?|sold)|sold short|sell(?:ing)? short", "", words)):
+        if part.sql == "side = 'SELL_SHORT'" and re.search(
+            r"\b(?:sold|sell|sells|selling|sales?)\b(?! short)",
+            re.sub(r"short[- ](?:sell(?:ing|s)?|sales?|sold)|sold short|sell(?:ing)? short", "", words),
+        ):
             self.where.append(Part(sql="side IN ('SELL', 'SELL_SHORT')", reason="glossary: sells include short sales"))
         amount = next(((j, sql) for j, name, sql in self.loose if name in ("qty", "notional", "filled_qty")), None)
         if amount is None and self.proposal is not None:
@@ -518,7 +669,11 @@ class Shaper:
         else:
             text = f"{scale}avg(CASE WHEN {part.sql} THEN 1.0D ELSE 0.0D END)"
         if "FALSE_POSITIVE" in part.sql and not any(p.sql.startswith("status ") for p in self.where):
-            self.where.append(Part(sql="status IN ('FALSE_POSITIVE', 'CONFIRMED', 'REPORTED')", reason="default: of the decided alerts"))
+            self.where.append(
+                Part(
+                    sql="status IN ('FALSE_POSITIVE', 'CONFIRMED', 'REPORTED')", reason="default: of the decided alerts"
+                )
+            )
         self.measures = [x for x in self.measures if x.agg != "count"]
         self.measures.append(Measure(marks[0], text, "", "pct" if percent else "share", "share"))
         self.used |= set(marks)
@@ -561,25 +716,70 @@ class Shaper:
         for i, mention in enumerate(self.m):
             if mention.kind != "sense" or not self.free(i):
                 continue
-            name = next((s.name for s in mention.of("op") if s.name in ("top", "bottom", "newest", "oldest", "second", "third")), None)
+            name = next(
+                (
+                    s.name
+                    for s in mention.of("op")
+                    if s.name in ("top", "bottom", "newest", "oldest", "second", "third")
+                ),
+                None,
+            )
             if name is None:
                 continue
             text = mention.text.lower()
-            rank: dict[str, object] = {"i": i, "name": name, "limit": 1, "offset": {"second": 1, "third": 2}.get(name, 0), "said": True}
+            rank: dict[str, object] = {
+                "i": i,
+                "name": name,
+                "limit": 1,
+                "offset": {"second": 1, "third": 2}.get(name, 0),
+                "said": True,
+            }
             for j in [*self.near(i, -1, 1), *self.near(i, 1, 1)]:
                 number = self.m[j].compare
-                if number is not None and not number.explicit and number.number.unit in (None, "times") and number.number.value < 1000 and float(number.number.value).is_integer():
+                if (
+                    number is not None
+                    and not number.explicit
+                    and number.number.unit in (None, "times")
+                    and number.number.value < 1000
+                    and float(number.number.value).is_integer()
+                ):
                     rank["limit"] = int(number.number.value)
                     self.used.add(j)
                     break
             else:
-                if text.endswith(" first") or text in ("descending", "desc", "ascending", "asc", "high to low", "low to high", "chronologically", "chronological", "in time order", "rank", "ranked", "ranking", "league table", "in order of time", "time order", "from the top", "by time", "in sequence"):
+                if text.endswith(" first") or text in (
+                    "descending",
+                    "desc",
+                    "ascending",
+                    "asc",
+                    "high to low",
+                    "low to high",
+                    "chronologically",
+                    "chronological",
+                    "in time order",
+                    "rank",
+                    "ranked",
+                    "ranking",
+                    "league table",
+                    "in order of time",
+                    "time order",
+                    "from the top",
+                    "by time",
+                    "in sequence",
+                ):
                     rank["limit"] = None
             if rank["limit"] == 1 and not rank["offset"]:
                 for j in [*self.near(i, -1, 5), *self.near(i, 1, 3)]:
                     number = self.m[j].compare
                     minute = number is not None and number.number.unit == "min" and self.view == "trade_stats_1m"
-                    if number is not None and not number.explicit and self.free(j) and (number.number.unit in (None,) or minute) and 2 <= number.number.value <= 100 and float(number.number.value).is_integer():
+                    if (
+                        number is not None
+                        and not number.explicit
+                        and self.free(j)
+                        and (number.number.unit in (None,) or minute)
+                        and 2 <= number.number.value <= 100
+                        and float(number.number.value).is_integer()
+                    ):
                         rank["limit"] = int(number.number.value)
                         self.used.add(j)
                         break
@@ -590,7 +790,12 @@ class Shaper:
                     if rank["limit"] is None:
                         for k in [*self.near(j, -1, 1), *self.near(j, 1, 1)]:
                             number = self.m[k].compare
-                            if number is not None and not number.explicit and self.free(k) and number.number.unit in (None, "times"):
+                            if (
+                                number is not None
+                                and not number.explicit
+                                and self.free(k)
+                                and number.number.unit in (None, "times")
+                            ):
                                 rank["limit"] = int(number.number.value)
                                 self.used.add(k)
             if any(m.is_op("tie") for m in self.m):
@@ -622,22 +827,46 @@ class Shaper:
             return "list"
         if self.measures or grouped:
             return "grouped"
-        if any(m.is_op("top") for m in self.m) and any(m.is_op("bottom") for m in self.m) and any(sql == "price" for _, _, sql in self.loose) and not grouped:
+        if (
+            any(m.is_op("top") for m in self.m)
+            and any(m.is_op("bottom") for m in self.m)
+            and any(sql == "price" for _, _, sql in self.loose)
+            and not grouped
+        ):
             if rank is not None:
                 rank["limit"] = None
             return "grouped"
-        if any("#" in sql for _, _, sql in self.loose) and not any(m.compare and m.compare.explicit for m in self.m) and not rank:
+        if (
+            any("#" in sql for _, _, sql in self.loose)
+            and not any(m.compare and m.compare.explicit for m in self.m)
+            and not rank
+        ):
             return "grouped"
         key = self.world.catalogue.views[self.view].key
         targets = [d for d in self.dims if d.target]
         kind = self.world.catalogue.views[self.view].kind
-        nouns = [i for i, m in enumerate(self.m) if any(s.name == self.view for s in m.of("view")) or m.is_op("trades") and self.view in ("executions", "market_trades")]
+        nouns = [
+            i
+            for i, m in enumerate(self.m)
+            if any(s.name == self.view for s in m.of("view"))
+            or (m.is_op("trades") and self.view in ("executions", "market_trades"))
+        ]
         columns = [i for i, m in enumerate(self.m) if m.kind == "sense" and m.of("col") and self.free(i)]
         if rank and targets and kind in ("fact", "state", "window") and targets[0].alias not in key:
             return "grouped" if not (self.loose and nouns and nouns[0] < targets[0].i) else "list"
         listed = any(self.m[i].text.lower() in ("who", "whose") for i in (d.i for d in targets)) and nouns
-        if self.loose and not targets and not columns and not rank and not any(d.alias == "order_id" for d in self.dims):
-            if not nouns or nouns[0] > self.loose[0][0] or self.view in ("executions", "market_trades") and not self.dims:
+        if (
+            self.loose
+            and not targets
+            and not columns
+            and not rank
+            and not any(d.alias == "order_id" for d in self.dims)
+        ):
+            if (
+                not nouns
+                or nouns[0] > self.loose[0][0]
+                or (self.view in ("executions", "market_trades") and not self.dims)
+            ):
                 if all(name in SUMMED for _, name, _ in self.loose) and len(self.loose) <= 2 and not self._list_words():
                     return "grouped"
         if targets and kind in ("fact", "state", "window") and not listed and not columns and not self.loose:
@@ -656,7 +885,9 @@ class Shaper:
         return "grouped" if self.measures or grouped else "list"
 
     def _list_words(self) -> bool:
-        return any(m.is_op("list") for m in self.m) or any(m.text.lower() in ("list", "show", "ids", "id", "each") for m in self.m)
+        return any(m.is_op("list") for m in self.m) or any(
+            m.text.lower() in ("list", "show", "ids", "id", "each") for m in self.m
+        )
 
     # -- comparisons -----------------------------------------------------------------------------------------------
     def _numbers(self, mode: str) -> None:
@@ -686,7 +917,14 @@ class Shaper:
         if share is not None and (number.unit in ("pct", "times") or number.value < 1) and mode == "grouped":
             value = number.value if number.unit == "pct" or number.value > 1 else number.value * 100
             value = value if "100.0 *" in share.sql else value / 100
-            self.having.append(Part(sql=f"{share.sql} {op} {literal(round(value, 10))}", phrase=mention.text, span=mention.span, reason="comparison"))
+            self.having.append(
+                Part(
+                    sql=f"{share.sql} {op} {literal(round(value, 10))}",
+                    phrase=mention.text,
+                    span=mention.span,
+                    reason="comparison",
+                )
+            )
             self.used.add(i)
             return True
         if number.unit in ("s", "min", "h", "d", "ms") and has(self.world.catalogue, self.view, "lifetime_ms"):
@@ -703,7 +941,9 @@ class Shaper:
             return bool(sql) and self._keep(i, f"{sql} {op} {number.text}", "deviation", near="deviation")
         if number.unit == "times":
             return False
-        direct = any(self.m[j].kind == "sense" and any(self._row_sql(s.name) for s in self.m[j].of("meas")) for j in after[:1])
+        direct = any(
+            self.m[j].kind == "sense" and any(self._row_sql(s.name) for s in self.m[j].of("meas")) for j in after[:1]
+        )
         for j in after[:2]:
             if not direct and self._count_noun(j) and number.unit is None:
                 return self._having_count(i, j, op, number)
@@ -713,11 +953,25 @@ class Shaper:
             if number.unit == "pct" and self._is_ratio(name):
                 value = round(value / 100, 10)
             if name == "count":
-                self.having.append(Part(sql=f"count(*) {op} {literal(value)}", phrase=mention.text, span=mention.span, reason="comparison"))
+                self.having.append(
+                    Part(
+                        sql=f"count(*) {op} {literal(value)}",
+                        phrase=mention.text,
+                        span=mention.span,
+                        reason="comparison",
+                    )
+                )
                 self.used.add(i)
                 return True
             if sql.startswith("agg:"):
-                self.having.append(Part(sql=f"{sql[4:]} {op} {literal(value)}", phrase=mention.text, span=mention.span, reason="comparison"))
+                self.having.append(
+                    Part(
+                        sql=f"{sql[4:]} {op} {literal(value)}",
+                        phrase=mention.text,
+                        span=mention.span,
+                        reason="comparison",
+                    )
+                )
                 self.used.add(i)
                 return True
             if j >= 0:
@@ -727,10 +981,15 @@ class Shaper:
         return False
 
     def _times(self, i: int, op: str, number: Number, before: list[int], after: list[int]) -> bool:
-        """"Amended three times or more", "traded more than 20 times"."""
+        """ "Amended three times or more", "traded more than 20 times"."""
         for j in [*before[:2], *after[:1]]:
-            replaced = self.m[j].kind == "sense" and (any("REPLACE" in s.name for s in self.m[j].of("code")) or any(s.name == "replaces" for s in self.m[j].of("meas")))
-            if (replaced or self.m[j].text.lower() in ("changed", "altered")) and has(self.world.catalogue, self.view, "n_replaces"):
+            replaced = self.m[j].kind == "sense" and (
+                any("REPLACE" in s.name for s in self.m[j].of("code"))
+                or any(s.name == "replaces" for s in self.m[j].of("meas"))
+            )
+            if (replaced or self.m[j].text.lower() in ("changed", "altered")) and has(
+                self.world.catalogue, self.view, "n_replaces"
+            ):
                 self.used.add(j)
                 self.loose = [x for x in self.loose if x[0] != j]
                 return self._keep(i, f"n_replaces {op} {number.text}", "replaces")
@@ -749,7 +1008,11 @@ class Shaper:
         views = {s.name for s in mention.of("view")}
         if any(s.name == "opp_fill" for s in mention.of("meas")):
             return None
-        if any("event_type=NEW" in s.name or "status=NEW" in s.name for s in mention.of("code")) or mention.text.lower().startswith("new order") or mention.text.lower() == "new":
+        if (
+            any("event_type=NEW" in s.name or "status=NEW" in s.name for s in mention.of("code"))
+            or mention.text.lower().startswith("new order")
+            or mention.text.lower() == "new"
+        ):
             return "n_new"
         return "n_new" if "orders" in views else "n_fill" if "executions" in views else None
 
@@ -763,7 +1026,9 @@ class Shaper:
         mention = self.m[j]
         if any(s.name == self.view for s in mention.of("view")) or mention.is_op("trades"):
             return True
-        status = mention.of("code") and any(c in ("status", "event_type") for s in mention.of("code") for _, c, _ in s.places)
+        status = mention.of("code") and any(
+            c in ("status", "event_type") for s in mention.of("code") for _, c, _ in s.places
+        )
         return bool(status)
 
     def _having_count(self, i: int, j: int, op: str, number: Number) -> bool:
@@ -771,7 +1036,9 @@ class Shaper:
         counted = {"order_flow_30s": None}.get(self.view, "count(*)")
         if counted is None:
             return False
-        self.having.append(Part(sql=f"{counted} {op} {number.text}", phrase=mention.text, span=mention.span, reason="comparison"))
+        self.having.append(
+            Part(sql=f"{counted} {op} {number.text}", phrase=mention.text, span=mention.span, reason="comparison")
+        )
         self.used.add(i)
         if not any(x.agg == "count" for x in self.measures):
             self.measures.append(Measure(i, "count(*)", "", "n", "count"))
@@ -787,29 +1054,51 @@ class Shaper:
                 if sql:
                     self.used |= {i, j}
                     self.loose = [x for x in self.loose if x[0] != j]
-                    self.where.append(Part(sql=f"{sql} = {number.text}", phrase=self.m[i].text, span=self.m[i].span, reason="value"))
+                    self.where.append(
+                        Part(sql=f"{sql} = {number.text}", phrase=self.m[i].text, span=self.m[i].span, reason="value")
+                    )
                     return True
             for s in self.m[j].of("col") if self.m[j].kind == "sense" else ():
                 if has(self.world.catalogue, self.view, s.name):
                     self.used |= {i, j}
-                    self.where.append(Part(sql=f"{s.name} = {number.text}", phrase=self.m[i].text, span=self.m[i].span, reason="value"))
+                    self.where.append(
+                        Part(
+                            sql=f"{s.name} = {number.text}", phrase=self.m[i].text, span=self.m[i].span, reason="value"
+                        )
+                    )
                     return True
         return False
 
-    def _measure_options(self, i: int, before: list[int], after: list[int], number: Number, mode: str) -> list[tuple[int, str, str]]:
+    def _measure_options(
+        self, i: int, before: list[int], after: list[int], number: Number, mode: str
+    ) -> list[tuple[int, str, str]]:
         out: list[tuple[int, str, str]] = []
-        near = [j for pair in zip([*before, None, None], [*after, None, None], strict=False) for j in pair if j is not None]
+        near = [
+            j for pair in zip([*before, None, None], [*after, None, None], strict=False) for j in pair if j is not None
+        ]
         fits = {"pct": ("spread_dev", "mid_dev", "above_mid", "below_mid", "cancel_ratio", "fill_rate", "reject_rate", "fp_rate", "price_move", "surprise", "share"),
                 "bps": ("spread", "eff_spread", "distance", "avg_spread_20d"),
                 "qty": ("qty", "filled_qty", "cancelled_qty", "leaves", "opp_fill", "adv", "net", "max_order_qty", "bid_qty", "ask_qty"), "money": ("notional", "price", "max_notional", "net")}.get(number.unit or "")  # fmt: skip
         if self.proposal is not None:
-            ranged = sorted(((self.role(c, "filter_range"), c) for c, k in self.world.catalogue.views[self.view].columns.items() if k.type in ("DOUBLE", "INT", "BIGINT")), reverse=True)
+            ranged = sorted(
+                (
+                    (self.role(c, "filter_range"), c)
+                    for c, k in self.world.catalogue.views[self.view].columns.items()
+                    if k.type in ("DOUBLE", "INT", "BIGINT")
+                ),
+                reverse=True,
+            )
             taken = " ".join(w.sql for w in self.where)
             for prob, c in ranged[:2]:
                 if prob > 0.5 and not re.search(rf"\b{c}\b [<>]", taken):
                     out.append((-1, c, c))
         for x in self.measures:
-            if (fits is None or x.name in fits or x.agg in fits) and x.agg != "count" and mode == "grouped" and abs(x.i - i) <= 8:
+            if (
+                (fits is None or x.name in fits or x.agg in fits)
+                and x.agg != "count"
+                and mode == "grouped"
+                and abs(x.i - i) <= 8
+            ):
                 out.append((-1, x.name or x.agg, f"agg:{x.sql}"))
         for j in near:
             for s in self.m[j].of("meas") if self.m[j].kind == "sense" else ():
@@ -874,15 +1163,37 @@ class Shaper:
         times = [view.time] if view.time else []
         order = self._row_order(rank)
         extra = [*[c for c in view.columns if any(re.search(rf"\b{c}\b", p.sql) for p in self.where)], *extra]
-        if self.sees_names and (re.search(r"\bnames?\b|\bcalled\b", self.reading.question, re.IGNORECASE) or self.view in ("traders", "accounts")):
+        if self.sees_names and (
+            re.search(r"\bnames?\b|\bcalled\b", self.reading.question, re.IGNORECASE)
+            or self.view in ("traders", "accounts")
+        ):
             extra += [c for c in ("trader_name", "account_name") if c in view.columns]
         columns = list(dict.fromkeys([*view.key, *times, *asked, *[o.sql for o in order], *extra]))
         plan = Plan(view=self.view, where=tuple(self.where), shown=tuple(self._shown(c) for c in columns), order=order)
         if rank and rank["limit"] is not None:
             groups = [d for d in self.dims if d.grouped]
-            plan = Plan(**{**plan.__dict__, "limit": rank["limit"], "offset": rank["offset"], "per": tuple(d.alias for d in groups), "ties": bool(rank.get("ties"))})
-        elif self.view == "quotes" and "symbol" in self.bound.filtered and not any(m.compare and m.compare.explicit for m in self.m) and all(p.kind in ("at", "now") for _, p in self.bound.times):
-            plan = Plan(**{**plan.__dict__, "order": (Order(sql="quote_ts", desc=True), Order(sql="quote_seq", desc=True)), "limit": 1})
+            plan = Plan(
+                **{
+                    **plan.__dict__,
+                    "limit": rank["limit"],
+                    "offset": rank["offset"],
+                    "per": tuple(d.alias for d in groups),
+                    "ties": bool(rank.get("ties")),
+                }
+            )
+        elif (
+            self.view == "quotes"
+            and "symbol" in self.bound.filtered
+            and not any(m.compare and m.compare.explicit for m in self.m)
+            and all(p.kind in ("at", "now") for _, p in self.bound.times)
+        ):
+            plan = Plan(
+                **{
+                    **plan.__dict__,
+                    "order": (Order(sql="quote_ts", desc=True), Order(sql="quote_seq", desc=True)),
+                    "limit": 1,
+                }
+            )
         return plan
 
     def _shown(self, sql: str) -> Part:
@@ -927,10 +1238,16 @@ class Shaper:
         columns = list(dict.fromkeys(d.sql for d in self.dims))
         if self.proposal is not None:
             likely = [c for c in self.world.catalogue.views[self.view].columns if self.role(c, "select") > 0.5]
-            columns = [c for c in columns if self.role(c, "select") > 0.2 or c not in self.bound.filtered] if not likely else likely
+            columns = (
+                [c for c in columns if self.role(c, "select") > 0.2 or c not in self.bound.filtered]
+                if not likely
+                else likely
+            )
         if not columns:
             columns = list(self.world.catalogue.views[self.view].key)
-        return Plan(view=self.view, where=tuple(self.where), shown=tuple(self._shown(c) for c in columns), distinct=True)
+        return Plan(
+            view=self.view, where=tuple(self.where), shown=tuple(self._shown(c) for c in columns), distinct=True
+        )
 
     def _grouped(self, rank: dict[str, object] | None) -> Plan:
         grouped = [d for d in self.dims if d.grouped]
@@ -945,20 +1262,28 @@ class Shaper:
                 if self.proposal is not None:
                     if self.role(d.sql, "group") > 0.3:
                         keys.append(d)
-                elif d.target or self._enumerated(d) and not self._single(d):
+                elif d.target or (self._enumerated(d) and not self._single(d)):
                     keys.append(d)
                 elif not self._single(d) and self.m[d.i].text.lower() not in ("day", "days", "line", "name", "market"):
                     self.doubts.append(f"{self.m[d.i].text!r} beside the grouping")
         if self.having and not keys:
             keys += [d for d in others if not self._single(d)]
-        if not keys and len(others) == 1 and not self._single(others[0]) and self.proposal is None and (rank is not None or re.search(r"\bcounts?\b", self.reading.question, re.IGNORECASE)):
+        if (
+            not keys
+            and len(others) == 1
+            and not self._single(others[0])
+            and self.proposal is None
+            and (rank is not None or re.search(r"\bcounts?\b", self.reading.question, re.IGNORECASE))
+        ):
             keys += others
         for i, name, sql in self.loose:
             agg = "sum" if name in SUMMED else "max" if name in PEAKS else "avg"
             if "#" in sql:
                 sql, agg = sql.split("#")
             self.used.add(i)
-            self.measures.append(Measure(i, _AGG_SQL[agg].format(self._unit(sql, name)), sql, f"{agg}_{name}", agg, name))
+            self.measures.append(
+                Measure(i, _AGG_SQL[agg].format(self._unit(sql, name)), sql, f"{agg}_{name}", agg, name)
+            )
         if not self.measures:
             self.measures.append(Measure(-1, "count(*)", "", "n", "count"))
         if any(m.is_op("yesno") for m in self.m) and not keys:
@@ -967,15 +1292,26 @@ class Shaper:
         if self.having and not keys:
             self.doubts.append("a condition on a count of what is not clear")
         self._both(keys)
-        if re.search(r"by (?:quantity|volume|size|qty)|in shares|qty[- ]weighted|cancelled qty over|by notional", self.reading.question, re.IGNORECASE):
+        if re.search(
+            r"by (?:quantity|volume|size|qty)|in shares|qty[- ]weighted|cancelled qty over|by notional",
+            self.reading.question,
+            re.IGNORECASE,
+        ):
             for x in self.measures:
                 if x.name == "cancel_ratio" and self.view == "orders":
-                    x.sql = x.sql.replace("avg(CASE WHEN status = 'CANCELLED' THEN 1.0D ELSE 0.0D END)", "sum(cancelled_qty) / sum(order_qty)")
+                    x.sql = x.sql.replace(
+                        "avg(CASE WHEN status = 'CANCELLED' THEN 1.0D ELSE 0.0D END)",
+                        "sum(cancelled_qty) / sum(order_qty)",
+                    )
                     self.measures = [y for y in self.measures if y is x or y.name not in ("qty", "notional")]
                     break
         if any(x.name == "fp_rate" for x in self.measures) and not any("CONFIRMED" in p.sql for p in self.where):
             self.where = [p for p in self.where if not p.sql.startswith("status ")]
-            self.where.append(Part(sql="status IN ('FALSE_POSITIVE', 'CONFIRMED', 'REPORTED')", reason="default: of the decided alerts"))
+            self.where.append(
+                Part(
+                    sql="status IN ('FALSE_POSITIVE', 'CONFIRMED', 'REPORTED')", reason="default: of the decided alerts"
+                )
+            )
         if any(d.sql == "assigned_to" for d in keys) and not any("assigned_to" in p.sql for p in self.where):
             self.where.append(Part(sql="assigned_to IS NOT NULL", reason="default: alerts in somebody's charge"))
         if any(x.name == "to_close" for x in self.measures) and not any("closed_ts" in p.sql for p in self.where):
@@ -988,11 +1324,19 @@ class Shaper:
         order: tuple[Order, ...] = ()
         limit = None
         offset = 0
-        if rank is not None and rank["name"] in ("newest", "oldest") and self.world.catalogue.views[self.view].time and any(x.row in ("price", "mid_price") for x in measures):
+        if (
+            rank is not None
+            and rank["name"] in ("newest", "oldest")
+            and self.world.catalogue.views[self.view].time
+            and any(x.row in ("price", "mid_price") for x in measures)
+        ):
             pick = "max_by" if rank["name"] == "newest" else "min_by"
             for x in measures:
                 if x.row in ("price", "mid_price"):
-                    x.sql, x.alias = f"{pick}({x.row}, {self.world.catalogue.views[self.view].time})", f"{'last' if pick == 'max_by' else 'first'}_{x.row}"
+                    x.sql, x.alias = (
+                        f"{pick}({x.row}, {self.world.catalogue.views[self.view].time})",
+                        f"{'last' if pick == 'max_by' else 'first'}_{x.row}",
+                    )
             rank = None
         if rank is not None and rank["name"] in ("newest", "oldest"):
             self.doubts.append("first or last of a group")
@@ -1015,24 +1359,35 @@ class Shaper:
         )  # fmt: skip
 
     def _extremes(self, keys: list[Dim]) -> None:
-        """"The highest price and the lowest": both ends of one column."""
+        """ "The highest price and the lowest": both ends of one column."""
         tops = [m for m in self.m if m.is_op("top") and "high" in m.text.lower()]
         lows = [m for m in self.m if m.is_op("bottom") and "low" in m.text.lower()]
         price = next((x for x in self.measures if x.row == "price"), None)
         if tops and lows and price is not None:
-            self.measures = [Measure(price.i, "max(price)", "price", "high", "max", "price"), Measure(price.i, "min(price)", "price", "low", "min", "price")]
+            self.measures = [
+                Measure(price.i, "max(price)", "price", "high", "max", "price"),
+                Measure(price.i, "min(price)", "price", "low", "min", "price"),
+            ]
 
     def _both(self, keys: list[Dim]) -> None:
-        """"Spoofing and layering both": every one of the named values must occur."""
+        """ "Spoofing and layering both": every one of the named values must occur."""
         marks = [i for i, m in enumerate(self.m) if m.is_op("both")]
-        if not (marks or self.proposal is not None and self.p("having") > 0.6) or not keys or self.having:
+        if not (marks or (self.proposal is not None and self.p("having") > 0.6)) or not keys or self.having:
             return
         for column, found in self.bound.columns.items():
             values = [v for _, vs, neg in found for v in vs if not neg]
             if len(found) >= 2 and len(set(values)) >= 2 and not any(d.sql == column for d in keys):
-                self.having.append(Part(sql=f"count(DISTINCT {column}) = {len(set(values))}", reason="both", phrase=self.m[marks[0]].text if marks else ""))
+                self.having.append(
+                    Part(
+                        sql=f"count(DISTINCT {column}) = {len(set(values))}",
+                        reason="both",
+                        phrase=self.m[marks[0]].text if marks else "",
+                    )
+                )
                 if column == "side" and not any(p.sql.startswith("side ") for p in self.where):
-                    self.where.append(Part(sql=f"side IN ({', '.join(repr(v) for v in dict.fromkeys(values))})", reason="code"))
+                    self.where.append(
+                        Part(sql=f"side IN ({', '.join(repr(v) for v in dict.fromkeys(values))})", reason="code")
+                    )
                 self.used |= set(marks)
                 return
 

@@ -19,8 +19,14 @@ if TYPE_CHECKING:
     from nlq.shape import Measure, Shaper
 
 METRICS = {"cancel_ratio": "CANCEL_RATIO", "count": "ORDERS_PER_DAY", "avg_qty": "AVG_ORDER_QTY"}
-_NORMS = re.compile(r"\b(?:norms?|baselines?|usual(?:ly)?|normal(?:ly)?|own mean|own average|20[- ]day (?:daily )?mean|p95|95th percentile|habit|history|typical(?:ly)?|own p95|95 out of 100|mean per day|his mean|their mean|mean of orders)\b", re.I)
-_MORE = re.compile(r"\b(?:above|over|more|beyond|exceed(?:s|ed|ing)?|beats?|higher|bigger|larger|past|through|wider|greater|busier|furthest|outside|topped|>)\b", re.I)
+_NORMS = re.compile(
+    r"\b(?:norms?|baselines?|usual(?:ly)?|normal(?:ly)?|own mean|own average|20[- ]day (?:daily )?mean|p95|95th percentile|habit|history|typical(?:ly)?|own p95|95 out of 100|mean per day|his mean|their mean|mean of orders)\b",
+    re.I,
+)
+_MORE = re.compile(
+    r"\b(?:above|over|more|beyond|exceed(?:s|ed|ing)?|beats?|higher|bigger|larger|past|through|wider|greater|busier|furthest|outside|topped|>)\b",
+    re.I,
+)
 _LESS = re.compile(r"\b(?:below|under|less|fewer|smaller|lower|tighter|quieter|beneath|<)\b", re.I)
 
 
@@ -67,10 +73,19 @@ def trader_norm(shaper: Shaper, mode: str, rank: dict[str, object] | None) -> Pl
         figures.append("p95")
     if "stddev" in condition:
         figures.append("stddev")
-    extra = [("m.{0} - b.{1}".format(alias, "p95" if "p95" in condition else "mean"), "excess"), (f"m.{alias} / b.mean", "multiple"), (f"(m.{alias} - b.mean) / b.stddev", "z")]
-    if not condition and not re.search(r"against|versus|\bvs\b|next to|compar|beside|side by side|alongside|relative", text, re.I):
+    extra = [
+        ("m.{0} - b.{1}".format(alias, "p95" if "p95" in condition else "mean"), "excess"),
+        (f"m.{alias} / b.mean", "multiple"),
+        (f"(m.{alias} - b.mean) / b.stddev", "z"),
+    ]
+    if not condition and not re.search(
+        r"against|versus|\bvs\b|next to|compar|beside|side by side|alongside|relative", text, re.I
+    ):
         return None
-    _consume(shaper, r"norm|baseline|usual|normal|p95|percentile|mean|average|against|versus|compar|multiple|excess|z.?score|above|over|more|own|than|habit|history|times|double|twice|half|deviation|sigma|standard|trader|who|figure|both|orders per day")
+    _consume(
+        shaper,
+        r"norm|baseline|usual|normal|p95|percentile|mean|average|against|versus|compar|multiple|excess|z.?score|above|over|more|own|than|habit|history|times|double|twice|half|deviation|sigma|standard|trader|who|figure|both|orders per day",
+    )
     filters = tuple(p for p in shaper.where if "metric" not in p.sql)
     return Plan(
         view="orders", where=filters, keys=(Part(sql="trader_id", alias="trader_id", reason="grouping"),),
@@ -88,10 +103,15 @@ def _norm_measure(shaper: Shaper) -> tuple[str, str, str] | None:
         shaper.where = [p for p in shaper.where if "CANCELLED" not in p.sql]
         _consume(shaper, r"cancel|cxl|call|pull|ratio|rate|fraction|share|part|proportion|habit")
         return "cancel_ratio", lexicon.aggregates["cancel_ratio"]["orders"], "cancel_ratio"
-    if re.search(r"(?:average|mean|avg|typical) (?:order )?(?:size|quantity|qty)|order (?:size|qty|quantity)|avg_order_qty|clip|sizes?\b|quantity|(?:smaller|bigger|larger) orders", text):
+    if re.search(
+        r"(?:average|mean|avg|typical) (?:order )?(?:size|quantity|qty)|order (?:size|qty|quantity)|avg_order_qty|clip|sizes?\b|quantity|(?:smaller|bigger|larger) orders",
+        text,
+    ):
         _consume(shaper, r"size|qty|quantity|clip|average|avg|mean|order")
         return "avg_qty", "avg(order_qty)", "avg_order_qty"
-    if re.search(r"orders? (?:count|number|per day|a day|today)|count|how many|number of orders|busy|orders|order entry", text):
+    if re.search(
+        r"orders? (?:count|number|per day|a day|today)|count|how many|number of orders|busy|orders|order entry", text
+    ):
         _consume(shaper, r"order|count|number|many|busy|day")
         return "count", "count(*)", "n_orders"
     return None
@@ -102,7 +122,9 @@ def _norm_condition(shaper: Shaper, value: str, text: str) -> str:
         if m.compare is None or i in shaper.used:
             continue
         number, op = m.compare.number, m.compare.op
-        if number.unit == "sd" or re.search(r"z[- ]?score|sigma|standard dev|\bsd\b", text, re.I) and number.unit in (None, "times"):
+        if number.unit == "sd" or (
+            re.search(r"z[- ]?score|sigma|standard dev|\bsd\b", text, re.I) and number.unit in (None, "times")
+        ):
             shaper.used.add(i)
             if op == "=" and _MORE.search(text):
                 op = ">"
@@ -133,7 +155,9 @@ def instrument_norm(shaper: Shaper, mode: str, rank: dict[str, object] | None) -
     text = shaper.reading.question
     if not _seen(shaper, "instruments"):
         return None
-    if shaper.view in ("market_trades", "executions") and re.search(r"\badv|average dai?ly volume|average day|20[- ]day (?:average )?(?:daily )?volume|daily average", text, re.I):
+    if shaper.view in ("market_trades", "executions") and re.search(
+        r"\badv|average dai?ly volume|average day|20[- ]day (?:average )?(?:daily )?volume|daily average", text, re.I
+    ):
         figure, alias, sql = "adv_20d", "volume", "sum(qty)"
     elif shaper.view == "quotes" and re.search(r"20[- ]?d(?:ay)?|twenty[- ]day|\bnorm\b|usual|normal", text, re.I):
         figure, alias, sql = "avg_spread_bps_20d", "avg_spread_bps", "avg(spread_bps)"
@@ -162,7 +186,10 @@ def instrument_norm(shaper: Shaper, mode: str, rank: dict[str, object] | None) -
         shaper.used.add(i)
     if not condition and _MORE.search(text) and not rank:
         condition = f"m.{alias} > b.{figure}"
-    _consume(shaper, r"adv|20|twenty|norm|usual|normal|average|spread|volume|multiple|times|over|more|wider|than|daily|ratio|mean|name|instrument|symbol|stock|figure|both|qty|day")
+    _consume(
+        shaper,
+        r"adv|20|twenty|norm|usual|normal|average|spread|volume|multiple|times|over|more|wider|than|daily|ratio|mean|name|instrument|symbol|stock|figure|both|qty|day",
+    )
     multiple = f"m.{alias} / b.{figure}"
     return Plan(
         view=shaper.view, where=tuple(shaper.where), keys=(Part(sql="symbol", alias="symbol", reason="grouping"),),
@@ -185,37 +212,98 @@ def own_and_market(shaper: Shaper, mode: str, rank: dict[str, object] | None) ->
     market = re.search(r"\b(?:tape|market'?s?(?! making)(?! order)|public|everyone|everybody)\b", text)
     if not own or not market or shaper.view not in ("executions", "market_trades"):
         return None
-    both = re.search(r"\b(?:percent(?:age)?|pct|%|share|part|fraction|proportion|versus|vs|against|next to|compared?|over|relative|beside|alongside|and|divided|/|than)\b|%|/", text)
-    if not both or not (_seen(shaper, "executions") and _seen(shaper, "market_trades")) or not _likely(shaper, "compare_views", "scalar_subquery", "ratio", "join"):
+    both = re.search(
+        r"\b(?:percent(?:age)?|pct|%|share|part|fraction|proportion|versus|vs|against|next to|compared?|over|relative|beside|alongside|and|divided|/|than)\b|%|/",
+        text,
+    )
+    if (
+        not both
+        or not (_seen(shaper, "executions") and _seen(shaper, "market_trades"))
+        or not _likely(shaper, "compare_views", "scalar_subquery", "ratio", "join")
+    ):
         return None
-    if "market making" in text or "market order" in text or re.search(r"(?:us|our) (?:not|rather than)|not (?:us|ours|the market|just us|only us)|not the (?:tape|market)|(?:everyone|everybody)(?:'s)?,? not|off[- ]market", text):
+    if (
+        "market making" in text
+        or "market order" in text
+        or re.search(
+            r"(?:us|our) (?:not|rather than)|not (?:us|ours|the market|just us|only us)|not the (?:tape|market)|(?:everyone|everybody)(?:'s)?,? not|off[- ]market",
+            text,
+        )
+    ):
         return None
-    vwap = next((x for x in shaper.measures if x.name == "vwap"), None) or (True if re.search(r"vwap|volume[- ]weighted|quantity[- ]weighted|qty weighted|average price", text) else None)
+    vwap = next((x for x in shaper.measures if x.name == "vwap"), None) or (
+        True if re.search(r"vwap|volume[- ]weighted|quantity[- ]weighted|qty weighted|average price", text) else None
+    )
     counted = re.search(r"number of|how many (?:trades|prints|fills)|count", text)
     money = re.search(r"notional|turnover|value", text)
     sql = "sum(price * qty) / sum(qty)" if vwap else "count(*)" if counted else "sum(notional)" if money else "sum(qty)"
     alias = "vwap" if vwap else "n" if counted else "notional" if money else "qty"
     ours, theirs = _bound_for(shaper, "executions"), _bound_for(shaper, "market_trades")
-    keys = tuple(Part(sql=d.sql, alias=d.alias, reason="grouping") for d in shaper.dims if d.grouped or d.target and d.sql == "symbol")
+    keys = tuple(
+        Part(sql=d.sql, alias=d.alias, reason="grouping")
+        for d in shaper.dims
+        if d.grouped or (d.target and d.sql == "symbol")
+    )
     percent = re.search(r"percent|pct|%", text)
     ratio = percent or re.search(r"share|fraction|proportion|ratio|part of|divided", text)
-    combine = "beside" if vwap and not re.search(r"percent|pct|%|ratio", text) else "percent" if percent else "ratio" if ratio else "beside"
+    combine = (
+        "beside"
+        if vwap and not re.search(r"percent|pct|%|ratio", text)
+        else "percent"
+        if percent
+        else "ratio"
+        if ratio
+        else "beside"
+    )
     their_where = tuple(p for p in theirs.where if not p.sql.startswith(("aggressor_side", "side")))
     having = []
     for i, m in enumerate(shaper.m):
-        if m.compare is not None and m.compare.explicit and m.compare.number.unit in ("pct", None) and combine in ("percent", "ratio"):
+        if (
+            m.compare is not None
+            and m.compare.explicit
+            and m.compare.number.unit in ("pct", None)
+            and combine in ("percent", "ratio")
+        ):
             value = m.compare.number.value if combine == "percent" else m.compare.number.value / 100
-            having.append(Part(sql=f"{{value}} {m.compare.op} {literal(value)}", phrase=m.text, span=m.span, reason="comparison"))
+            having.append(
+                Part(sql=f"{{value}} {m.compare.op} {literal(value)}", phrase=m.text, span=m.span, reason="comparison")
+            )
             shaper.used.add(i)
     if having and not keys:
         keys = (Part(sql="symbol", alias="symbol", reason="grouping"),)
     shaper.used |= ours.used | theirs.used
     shaper.doubts = [d for d in ours.doubts if d in theirs.doubts]
-    _consume(shaper, r"our|we|us|own|firm|tape|market|public|percent|%|pct|share|volume|qty|quantity|vwap|against|versus|vs|next to|compare|ratio|total|name|symbol|stock|shares|over|number|turnover|notional|fraction|proportion|part|per|each|every|by|price|average|weighted|print|traded|trade")
-    first = Plan(view="executions", where=tuple(ours.where), keys=keys, measures=(Part(sql=sql, alias=f"our_{alias}", reason="measure"),))
-    second = Plan(view="market_trades", where=their_where, keys=keys, measures=(Part(sql=sql, alias=f"market_{alias}", reason="measure"),))
-    order = (Order(sql=combine if combine != "beside" else f"our_{alias}", desc=rank["name"] != "bottom"),) if rank and keys else ()
-    return Plan(**{**first.__dict__, "other": second, "combine": combine, "having": tuple(having), "order": order, "limit": rank["limit"] if rank and keys else None})
+    _consume(
+        shaper,
+        r"our|we|us|own|firm|tape|market|public|percent|%|pct|share|volume|qty|quantity|vwap|against|versus|vs|next to|compare|ratio|total|name|symbol|stock|shares|over|number|turnover|notional|fraction|proportion|part|per|each|every|by|price|average|weighted|print|traded|trade",
+    )
+    first = Plan(
+        view="executions",
+        where=tuple(ours.where),
+        keys=keys,
+        measures=(Part(sql=sql, alias=f"our_{alias}", reason="measure"),),
+    )
+    second = Plan(
+        view="market_trades",
+        where=their_where,
+        keys=keys,
+        measures=(Part(sql=sql, alias=f"market_{alias}", reason="measure"),),
+    )
+    order = (
+        (Order(sql=combine if combine != "beside" else f"our_{alias}", desc=rank["name"] != "bottom"),)
+        if rank and keys
+        else ()
+    )
+    return Plan(
+        **{
+            **first.__dict__,
+            "other": second,
+            "combine": combine,
+            "having": tuple(having),
+            "order": order,
+            "limit": rank["limit"] if rank and keys else None,
+        }
+    )
 
 
 def order_to_trade(shaper: Shaper, mode: str, rank: dict[str, object] | None) -> Plan | None:
@@ -224,24 +312,62 @@ def order_to_trade(shaper: Shaper, mode: str, rank: dict[str, object] | None) ->
     if not cue or "baseline" in shaper.reading.question.lower() or shaper.view == "trader_baselines":
         return None
     orders, fills = _bound_for(shaper, "orders"), _bound_for(shaper, "executions")
-    keys = tuple(Part(sql=d.sql, alias=d.alias, reason="grouping") for d in shaper.dims if (d.grouped or d.target) and has(shaper.world.catalogue, "executions", d.sql))
+    keys = tuple(
+        Part(sql=d.sql, alias=d.alias, reason="grouping")
+        for d in shaper.dims
+        if (d.grouped or d.target) and has(shaper.world.catalogue, "executions", d.sql)
+    )
     having = []
     for i, m in enumerate(shaper.m):
-        if m.compare is not None and m.compare.explicit and m.compare.number.unit in (None, "times") and i not in orders.used:
-            having.append(Part(sql=f"{{value}} {m.compare.op} {m.compare.number.text}", phrase=m.text, span=m.span, reason="comparison"))
+        if (
+            m.compare is not None
+            and m.compare.explicit
+            and m.compare.number.unit in (None, "times")
+            and i not in orders.used
+        ):
+            having.append(
+                Part(
+                    sql=f"{{value}} {m.compare.op} {m.compare.number.text}",
+                    phrase=m.text,
+                    span=m.span,
+                    reason="comparison",
+                )
+            )
             shaper.used.add(i)
     if having and not keys:
         keys = (Part(sql="trader_id", alias="trader_id", reason="grouping"),)
     shaper.used |= orders.used | set(cue) | fills.used
-    first = Plan(view="orders", where=tuple(orders.where), keys=keys, measures=(Part(sql="count(*)", alias="n_orders", reason="measure"),))
-    second = Plan(view="executions", where=tuple(fills.where), keys=keys, measures=(Part(sql="count(*)", alias="n_fills", reason="measure"),))
+    first = Plan(
+        view="orders",
+        where=tuple(orders.where),
+        keys=keys,
+        measures=(Part(sql="count(*)", alias="n_orders", reason="measure"),),
+    )
+    second = Plan(
+        view="executions",
+        where=tuple(fills.where),
+        keys=keys,
+        measures=(Part(sql="count(*)", alias="n_fills", reason="measure"),),
+    )
     shaper.doubts = [d for d in shaper.doubts if "column" not in d]
     order = (Order(sql="ratio", desc=rank["name"] != "bottom"),) if rank and keys else ()
-    return Plan(**{**first.__dict__, "other": second, "combine": "ratio", "having": tuple(having), "order": order, "limit": rank["limit"] if rank and keys else None})
+    return Plan(
+        **{
+            **first.__dict__,
+            "other": second,
+            "combine": "ratio",
+            "having": tuple(having),
+            "order": order,
+            "limit": rank["limit"] if rank and keys else None,
+        }
+    )
 
 
 # -- two periods -----------------------------------------------------------------------------------------------------
-_BEFORE = re.compile(r"\b(?:the )?(?:(\d+|\w+) (?:minutes?|mins?|hours?|seconds?) |\d+ |hour |hr |half hour |quarter hour |same (?:time )?|one |quarter of an hour )?(?:right |just |immediately )?(?:before(?: that| it| those)?|preceding(?: it| that| \d+)?|prior(?: one| to that)?|previous one)\b", re.I)
+_BEFORE = re.compile(
+    r"\b(?:the )?(?:(\d+|\w+) (?:minutes?|mins?|hours?|seconds?) |\d+ |hour |hr |half hour |quarter hour |same (?:time )?|one |quarter of an hour )?(?:right |just |immediately )?(?:before(?: that| it| those)?|preceding(?: it| that| \d+)?|prior(?: one| to that)?|previous one)\b",
+    re.I,
+)
 
 
 def two_periods(shaper: Shaper, mode: str, rank: dict[str, object] | None) -> Plan | None:
@@ -250,14 +376,33 @@ def two_periods(shaper: Shaper, mode: str, rank: dict[str, object] | None) -> Pl
     kinds = [p.kind for _, p in times]
     if not _likely(shaper, "compare_periods", "conditional", "time_bucket") or len(times) < 1:
         return None
-    if not re.search(r"against|versus|\bvs\b|compar|before (?:that|it)|\b(?:\d+|hour|hr|minutes|mins|half hour|one) (?:right )?before\b|preceding|next to|beside|than (?:in )?(?:all of )?(?:last|yesterday|the)|prior|each of the two|previous one|multiple of", shaper.reading.question, re.I):
+    if not re.search(
+        r"against|versus|\bvs\b|compar|before (?:that|it)|\b(?:\d+|hour|hr|minutes|mins|half hour|one) (?:right )?before\b|preceding|next to|beside|than (?:in )?(?:all of )?(?:last|yesterday|the)|prior|each of the two|previous one|multiple of",
+        shaper.reading.question,
+        re.I,
+    ):
         return None
     if not shaper.measures and len(times) <= 2:
         from nlq.shape import Measure as Figure
 
-        loose = next(((i, name, sql) for i, name, sql in getattr(shaper, "loose", []) if name in ("qty", "notional")), None)
-        figure = Figure(loose[0], f"sum({loose[2]})", loose[2], f"sum_{loose[1]}", "sum", loose[1]) if loose else Figure(-1, "count(*)", "", "n", "count")
-        if shaper.view in ("orders", "executions", "market_trades", "alerts", "quotes", "dead_letters", "order_events", "personal_trades"):
+        loose = next(
+            ((i, name, sql) for i, name, sql in getattr(shaper, "loose", []) if name in ("qty", "notional")), None
+        )
+        figure = (
+            Figure(loose[0], f"sum({loose[2]})", loose[2], f"sum_{loose[1]}", "sum", loose[1])
+            if loose
+            else Figure(-1, "count(*)", "", "n", "count")
+        )
+        if shaper.view in (
+            "orders",
+            "executions",
+            "market_trades",
+            "alerts",
+            "quotes",
+            "dead_letters",
+            "order_events",
+            "personal_trades",
+        ):
             shaper.measures = [figure]
     if not shaper.measures or mode not in ("grouped", "list"):
         return None
@@ -265,7 +410,9 @@ def two_periods(shaper: Shaper, mode: str, rank: dict[str, object] | None) -> Pl
     if loose and len(shaper.measures) == 1 and shaper.measures[0].sql == "count(*)":
         from nlq.shape import Measure as Figure
 
-        shaper.measures = [Figure(loose[0][0], f"sum({loose[0][2]})", loose[0][2], f"sum_{loose[0][1]}", "sum", loose[0][1])]
+        shaper.measures = [
+            Figure(loose[0][0], f"sum({loose[0][2]})", loose[0][2], f"sum_{loose[0][1]}", "sum", loose[0][1])
+        ]
         shaper.used.add(loose[0][0])
     clock = Binder(shaper.world, shaper.reading, shaper.view, shaper.proposal)
     clock.bound = shaper.bound
@@ -282,10 +429,23 @@ def two_periods(shaper: Shaper, mode: str, rank: dict[str, object] | None) -> Pl
         one, two = _within(x, a), _within(x, b)
         if one is None or two is None:
             return None
-        measures += [Part(sql=one, alias=f"{x.alias}_latest", reason="measure"), Part(sql=two, alias=f"{x.alias}_before", reason="measure"), Part(sql=f"100.0 * ({one} / nullif({two}, 0) - 1)", alias=f"{x.alias}_change_pct", reason="measure"), Part(sql=f"{one} - {two}", alias=f"{x.alias}_change", reason="measure"), Part(sql=f"{one} / nullif({two}, 0)", alias=f"{x.alias}_ratio", reason="measure")]
+        measures += [
+            Part(sql=one, alias=f"{x.alias}_latest", reason="measure"),
+            Part(sql=two, alias=f"{x.alias}_before", reason="measure"),
+            Part(sql=f"100.0 * ({one} / nullif({two}, 0) - 1)", alias=f"{x.alias}_change_pct", reason="measure"),
+            Part(sql=f"{one} - {two}", alias=f"{x.alias}_change", reason="measure"),
+            Part(sql=f"{one} / nullif({two}, 0)", alias=f"{x.alias}_ratio", reason="measure"),
+        ]
     where.append(Part(sql=f"(({a}) OR ({b}))", reason="time", phrase=third))
-    keys = tuple(Part(sql=d.sql, alias=d.alias, reason="grouping") for d in shaper.dims if d.grouped or (shaper.proposal is not None and shaper.role(d.sql, "group") > 0.4))
-    _consume(shaper, r"against|versus|vs|compare|before|preceding|prior|previous|that|next to|last|latest|side by side|and|hour|minutes|two|both|change|quarter|half|15|30")
+    keys = tuple(
+        Part(sql=d.sql, alias=d.alias, reason="grouping")
+        for d in shaper.dims
+        if d.grouped or (shaper.proposal is not None and shaper.role(d.sql, "group") > 0.4)
+    )
+    _consume(
+        shaper,
+        r"against|versus|vs|compare|before|preceding|prior|previous|that|next to|last|latest|side by side|and|hour|minutes|two|both|change|quarter|half|15|30",
+    )
     if not keys and "today" in kinds and "yesterday" in kinds:
         pass
     return Plan(view=shaper.view, where=tuple(where), keys=keys, measures=tuple(measures))
@@ -304,7 +464,11 @@ def _pair(shaper: Shaper, times: list[tuple[int, TimePhrase]], clock: Clock) -> 
         p = rolling[0]
         span, twice = interval(p.n, p.unit), interval(2 * p.n, p.unit)
         t, now = clock.time, clock.now
-        return [f"{t} >= {now} - {span}", f"{t} <= {now}"], [f"{t} >= {now} - {twice}", f"{t} < {now} - {span}"], "two adjacent periods"
+        return (
+            [f"{t} >= {now} - {span}", f"{t} <= {now}"],
+            [f"{t} >= {now} - {twice}", f"{t} < {now} - {span}"],
+            "two adjacent periods",
+        )
     return None
 
 
@@ -335,28 +499,59 @@ def _balanced(text: str) -> bool:
 def gap(shaper: Shaper, mode: str, rank: dict[str, object] | None) -> Plan | None:
     """The longest time between one row and the next."""
     text = shaper.reading.question.lower()
-    cue = re.search(r"\b(?:gap|silence|pause|between (?:two|one) (?:\w+ ){0,3}(?:and the next|in a row|prints|consecutive|successive|neighbour)|without (?:a|any) (?:print|trade) ?,? between|inter[- ]?print|inter[- ]?arrival|between consecutive|between successive|w/o any print|from one (?:market )?(?:print|trade|fill) to the (?:next|following))", text)
+    cue = re.search(
+        r"\b(?:gap|silence|pause|between (?:two|one) (?:\w+ ){0,3}(?:and the next|in a row|prints|consecutive|successive|neighbour)|without (?:a|any) (?:print|trade) ?,? between|inter[- ]?print|inter[- ]?arrival|between consecutive|between successive|w/o any print|from one (?:market )?(?:print|trade|fill) to the (?:next|following))",
+        text,
+    )
     time = shaper.world.catalogue.views[shaper.view].time
-    if not cue or not time or not _likely(shaper, "previous_row", "window") or shaper.view not in ("market_trades", "executions", "quotes", "orders", "order_events"):
+    if (
+        not cue
+        or not time
+        or not _likely(shaper, "previous_row", "window")
+        or shaper.view not in ("market_trades", "executions", "quotes", "orders", "order_events")
+    ):
         return None
     if not re.search(r"longest|biggest|largest|max|greatest|widest", text):
         return None
-    per = 60_000_000.0 if re.search(r"\bmin(?:ute)?s\b", text) else 3_600_000_000.0 if "hours" in text else 1000.0 if re.search(r"millisec|\bms\b", text) else 1_000_000.0
+    per = (
+        60_000_000.0
+        if re.search(r"\bmin(?:ute)?s\b", text)
+        else 3_600_000_000.0
+        if "hours" in text
+        else 1000.0
+        if re.search(r"millisec|\bms\b", text)
+        else 1_000_000.0
+    )
     keys = [d for d in shaper.dims if d.grouped]
     partition = f"PARTITION BY {', '.join(d.sql for d in keys)} " if keys else ""
     if any("." in p.sql.split("'")[0] for p in shaper.where):
         return None
     where = " AND ".join(p.sql for p in shaper.where)
     names = "".join(f"{d.sql} AS {d.alias}, " if d.sql != d.alias else f"{d.sql}, " for d in keys)
-    inner = f"SELECT {names}(unix_micros({time}) - unix_micros(lag({time}) OVER ({partition}ORDER BY {time}))) / {per:.0f}.0 AS gap FROM {shaper.view}" + (f" WHERE {where}" if where else "")
-    _consume(shaper, r"gap|silence|pause|between|consecutive|successive|longest|biggest|largest|max|greatest|second|minute|row|next|one|two|neighbour|tape|print|trade|time|hour|ms")
-    shaper.raw = f"SELECT {''.join(d.alias + ', ' for d in keys)}max(gap) AS gap FROM ({inner}) AS gaps" + (f" GROUP BY {', '.join(d.alias for d in keys)}" if keys else "")
-    return Plan(view=shaper.view, where=tuple(shaper.where), measures=(Part(sql="max(gap)", alias="gap", reason="measure"),))
+    inner = (
+        f"SELECT {names}(unix_micros({time}) - unix_micros(lag({time}) OVER ({partition}ORDER BY {time}))) / {per:.0f}.0 AS gap FROM {shaper.view}"
+        + (f" WHERE {where}" if where else "")
+    )
+    _consume(
+        shaper,
+        r"gap|silence|pause|between|consecutive|successive|longest|biggest|largest|max|greatest|second|minute|row|next|one|two|neighbour|tape|print|trade|time|hour|ms",
+    )
+    shaper.raw = f"SELECT {''.join(d.alias + ', ' for d in keys)}max(gap) AS gap FROM ({inner}) AS gaps" + (
+        f" GROUP BY {', '.join(d.alias for d in keys)}" if keys else ""
+    )
+    return Plan(
+        view=shaper.view, where=tuple(shaper.where), measures=(Part(sql="max(gap)", alias="gap", reason="measure"),)
+    )
 
 
-_ABSENT = re.compile(r"\b(?:no|not|never|without|haven'?t|hasn'?t|didn'?t|zero|none|nobody|don'?t|not a single|nothing|no one)\b", re.I)
+_ABSENT = re.compile(
+    r"\b(?:no|not|never|without|haven'?t|hasn'?t|didn'?t|zero|none|nobody|don'?t|not a single|nothing|no one)\b", re.I
+)
 _SECOND = {
-    "executions": re.compile(r"\b(?:fills?|filled|trad(?:e|ed|es|ing)|execut\w+|dealt|deal|touched|shorted|bought|sold|short-sale fill|traded)\b", re.I),
+    "executions": re.compile(
+        r"\b(?:fills?|filled|trad(?:e|ed|es|ing)|execut\w+|dealt|deal|touched|shorted|bought|sold|short-sale fill|traded)\b",
+        re.I,
+    ),
     "orders": re.compile(r"\b(?:orders?|entered|put in)\b", re.I),
     "alerts": re.compile(r"\balerts?\b|raised|flagged", re.I),
     "personal_trades": re.compile(r"personal|outside broker|\bPAD?\b", re.I),
@@ -378,13 +573,37 @@ def absence(shaper: Shaper, mode: str, rank: dict[str, object] | None) -> Plan |
         return None
     other = _bound_for(shaper, options[0])
     outer = Binder(shaper.world, shaper.reading, shaper.view).bind()
-    inner_where = tuple(p for p in other.where if not any(c in p.sql for c in ("accounts.", "traders.", "instruments.")) and not (p.sql.startswith("account_type") and shaper.view == "accounts") and not p.sql.startswith(("desk", "NOT is_algo", "is_algo")))
-    outer_where = tuple(p for p in outer.where if p.reason != "time" and not p.sql.startswith(("symbol", "issuer_name")))
+    inner_where = tuple(
+        p
+        for p in other.where
+        if not any(c in p.sql for c in ("accounts.", "traders.", "instruments."))
+        and not (p.sql.startswith("account_type") and shaper.view == "accounts")
+        and not p.sql.startswith(("desk", "NOT is_algo", "is_algo"))
+    )
+    outer_where = tuple(
+        p for p in outer.where if p.reason != "time" and not p.sql.startswith(("symbol", "issuer_name"))
+    )
     shaper.used |= other.used | outer.used | {i for i, m in enumerate(shaper.m) if m.is_op("not")}
     shaper.doubts = []
-    _consume(shaper, r"fill|trade|order|alert|print|no|not|never|single|any|all|short|share|touch|account|trader|client")
+    _consume(
+        shaper, r"fill|trade|order|alert|print|no|not|never|single|any|all|short|share|touch|account|trader|client"
+    )
     view = shaper.world.catalogue.views[shaper.view]
-    shown = tuple(Part(sql=c.name, alias=c.name) for c in view.columns.values() if c.sensitivity is None or c.name == "trader_name" and shaper.sees_names)
+    shown = tuple(
+        Part(sql=c.name, alias=c.name)
+        for c in view.columns.values()
+        if c.sensitivity is None or (c.name == "trader_name" and shaper.sees_names)
+    )
     flip = re.compile(r"<> |NOT IN")
-    inner_where = tuple(Part(**{**p.__dict__, "sql": p.sql.replace("<> ", "= ").replace("NOT IN", "IN") if flip.search(p.sql) else p.sql}) for p in inner_where)
-    return Plan(view=shaper.view, where=outer_where, shown=shown, absent=Plan(view=options[0], where=inner_where, keys=(Part(sql=link, alias=link),)))
+    inner_where = tuple(
+        Part(
+            **{**p.__dict__, "sql": p.sql.replace("<> ", "= ").replace("NOT IN", "IN") if flip.search(p.sql) else p.sql}
+        )
+        for p in inner_where
+    )
+    return Plan(
+        view=shaper.view,
+        where=outer_where,
+        shown=shown,
+        absent=Plan(view=options[0], where=inner_where, keys=(Part(sql=link, alias=link),)),
+    )

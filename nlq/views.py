@@ -45,7 +45,11 @@ def scores(reading: Reading, catalogue: Catalogue, lexicon: Lexicon, proposal: P
         if any(s.kind == "view" for s in mention.senses):
             for sense in mention.of("view"):
                 weak = any(s.kind in ("dim", "code", "meas") for s in mention.senses)
-                out[sense.name] += (0.5 if weak else 3.0) + (0.6 if first and not weak else 0) + 0.8 * (mention.end - mention.start - 1)
+                out[sense.name] += (
+                    (0.5 if weak else 3.0)
+                    + (0.6 if first and not weak else 0)
+                    + 0.8 * (mention.end - mention.start - 1)
+                )
             first = False
         if mention.is_op("trades"):
             out["market_trades" if market else "executions"] += 2.0
@@ -55,9 +59,19 @@ def scores(reading: Reading, catalogue: Catalogue, lexicon: Lexicon, proposal: P
             if view in out:
                 out[view] += 0.7
     text = reading.question.lower()
-    if re.search(r"\b(?:busiest|peak|quietest|widest|worst|which|biggest|dead|single|one|best|those|largest)\b[^.?]{0,25}\bminutes?\b|\bminutes? (?:today|where|when|with|in which)\b", text) and "trade_stats_1m" in out and not re.search(r"per minute|each minute", text):
+    if (
+        re.search(
+            r"\b(?:busiest|peak|quietest|widest|worst|which|biggest|dead|single|one|best|those|largest)\b[^.?]{0,25}\bminutes?\b|\bminutes? (?:today|where|when|with|in which)\b",
+            text,
+        )
+        and "trade_stats_1m" in out
+        and not re.search(r"per minute|each minute", text)
+    ):
         out["trade_stats_1m"] += 2.5
-    if re.search(r"(?:30|thirty)[- ]?s(?:ec(?:ond)?)?s?\b.{0,20}window|half[- ]minute (?:window|stretch)", text) and "order_flow_30s" in out:
+    if (
+        re.search(r"(?:30|thirty)[- ]?s(?:ec(?:ond)?)?s?\b.{0,20}window|half[- ]minute (?:window|stretch)", text)
+        and "order_flow_30s" in out
+    ):
         out["order_flow_30s"] += 3.0
     if "spread" in text and "quotes" in out and not re.search(r"fill|execut|effective|our |we |trade", text):
         out["quotes"] += 0.8
@@ -79,7 +93,12 @@ def reach(catalogue: Catalogue, view: str, column: str) -> str | None:
     if has(catalogue, view, column):
         return column
     for key, reference in REACH.items():
-        if reference in catalogue.views and reference != view and has(catalogue, view, key) and has(catalogue, reference, column):
+        if (
+            reference in catalogue.views
+            and reference != view
+            and has(catalogue, view, key)
+            and has(catalogue, reference, column)
+        ):
             return f"{reference}.{column}"
     return None
 

@@ -106,7 +106,9 @@ class ValueIndex:
                 if value in held:
                     for name in names:
                         index._add(name, Hit(category, value, True, "name"))
-        index._names = [" ".join(w) for w in index.by_words if len("".join(w)) >= 5 and not any(c.isdigit() for c in "".join(w))]
+        index._names = [
+            " ".join(w) for w in index.by_words if len("".join(w)) >= 5 and not any(c.isdigit() for c in "".join(w))
+        ]
         return index
 
     def lookup(self, words: Sequence[str]) -> list[Hit]:
@@ -122,13 +124,17 @@ class ValueIndex:
         if len(word) < 5:
             return []
         found = process.extract(word, self._names, scorer=fuzz.ratio, score_cutoff=least, limit=3)
-        if not found or (len(found) > 1 and found[1][1] == found[0][1] and self._of(found[0][0]) != self._of(found[1][0])):
+        if not found or (
+            len(found) > 1 and found[1][1] == found[0][1] and self._of(found[0][0]) != self._of(found[1][0])
+        ):
             return []
         return [Hit(h.category, h.value, False, "typo") for h in self._of(found[0][0])]
 
     def nearest(self, word: str, limit: int = 3) -> list[str]:
         """Names like this one, for "did you mean"."""
-        return [name for name, *_ in process.extract(word, self._names, scorer=fuzz.ratio, score_cutoff=60, limit=limit)]
+        return [
+            name for name, *_ in process.extract(word, self._names, scorer=fuzz.ratio, score_cutoff=60, limit=limit)
+        ]
 
     def _of(self, name: str) -> list[Hit]:
         return self.by_words[tuple(name.split())]
@@ -145,7 +151,11 @@ class ValueIndex:
     def _columns(self, view: str, table: pa.Table) -> None:
         for name in table.column_names:
             category = COLUMNS.get(name)
-            if category is None or (name == "desk" and view not in ("traders",)) or name in ("trader_name", "account_name", "issuer_name"):
+            if (
+                category is None
+                or (name == "desk" and view not in ("traders",))
+                or name in ("trader_name", "account_name", "issuer_name")
+            ):
                 continue
             for value in _distinct(table, name):
                 self.values[category].add(value)
@@ -171,7 +181,12 @@ class ValueIndex:
             base = symbol.split("-")[0] if "-" in symbol else ""
             if base:
                 self._add(base, Hit("symbol", symbol, True, "name"))
-            if issuer and (option := re.search(r"\b(Call|Put) (\d+(?:\.\d+)?)(?: (\d{1,2}) ([A-Z][a-z]{2})[a-z]* (\d{4}))?", row.get("instrument_name") or "")):
+            if issuer and (
+                option := re.search(
+                    r"\b(Call|Put) (\d+(?:\.\d+)?)(?: (\d{1,2}) ([A-Z][a-z]{2})[a-z]* (\d{4}))?",
+                    row.get("instrument_name") or "",
+                )
+            ):
                 self._option(symbol, issuer, row.get("underlying_symbol"), option)
             if issuer:
                 self.issuer_of[symbol] = issuer
@@ -189,13 +204,17 @@ class ValueIndex:
                 self._add(name, Hit("issuer", issuer, True, "name"))
 
     def _option(self, symbol: str, issuer: str, underlying: str | None, found: re.Match[str]) -> None:
-        """"Tesla 400 put", "ABC Dec 105 calls": what people call a listed option."""
+        """ "Tesla 400 put", "ABC Dec 105 calls": what people call a listed option."""
         kind, strike, _, month, _ = found.groups()
         months = {"", month.lower()} if month else {""}
         for name in {*_company_names(issuer), underlying or ""} - {""}:
             for word in (kind.lower(), f"{kind.lower()}s", f"{kind.lower()} option"):
                 for m in months:
-                    for text in (f"{name} {m} {strike} {word}", f"{name} {m} {word}", f"{name} {m} {strike}{kind[0].lower()}"):
+                    for text in (
+                        f"{name} {m} {strike} {word}",
+                        f"{name} {m} {word}",
+                        f"{name} {m} {strike}{kind[0].lower()}",
+                    ):
                         self._add(" ".join(text.split()), Hit("symbol", symbol, True, "name"))
 
     def _traders(self, rows: Mapping[str, pa.Table]) -> None:
@@ -217,7 +236,7 @@ class ValueIndex:
                 self._add(short, Hit("account", row["account_id"], True, "name"))
 
     def _desks(self, parts: Mapping[str, Sequence[str]]) -> None:
-        """"London desk" for EQ-LDN: every part of a desk's code by the names of its abbreviation."""
+        """ "London desk" for EQ-LDN: every part of a desk's code by the names of its abbreviation."""
         desks = sorted(self.values["desk"])
         split = {desk: re.split(r"[-_ ]", desk) for desk in desks}
         for desk, codes in split.items():
@@ -235,7 +254,11 @@ class ValueIndex:
     def _cities(self, rows: Mapping[str, pa.Table]) -> None:
         """The city of a venue, from its time zone."""
         table = rows.get("trading_calendar")
-        zones = {(r["venue"], r["timezone"]) for r in table.select(["venue", "timezone"]).to_pylist()} if table is not None else set()
+        zones = (
+            {(r["venue"], r["timezone"]) for r in table.select(["venue", "timezone"]).to_pylist()}
+            if table is not None
+            else set()
+        )
         for venue, zone in zones:
             if zone and "/" in zone:
                 self._add(zone.split("/")[1].replace("_", " "), Hit("venue", venue, False, "city"))

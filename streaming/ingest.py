@@ -142,7 +142,9 @@ class Ingest:
         for row in sorted(rows.collect(), key=lambda r: (r["partition"], r["offset"])):
             try:
                 raw, key = row["raw"], row["key"]
-                changes.append(decode_reference(reference.views, key and bytes(key), None if raw is None else bytes(raw)))
+                changes.append(
+                    decode_reference(reference.views, key and bytes(key), None if raw is None else bytes(raw))
+                )
             except ReferenceFault as fault:
                 faults.append((row, fault))
         extra = [self._faults(batch.sparkSession, faults, number)] if faults else []

@@ -195,5 +195,3 @@ def _dead_message(row: dict[str, Any]) -> tuple[str, bytes]:
     raw = row.pop("raw")
     body = row | {"payload_base64": None if raw is None else base64.b64encode(raw).decode("ascii")}
     return f"{row['topic']}/{row['partition']}/{row['offset']}", json.dumps(body).encode()
-
-

@@ -47,7 +47,7 @@ def _states_sql(source: str) -> str:
         WHEN okey IS NOT NULL AND event_type = 'NEW' THEN named_struct('ts', event_ts, 'phase', session_phase,
           'mid', {mid}, 'away', {near} / ({mid}) * 1e4D, 'type', order_type, 'tif', time_in_force,
           'parent', parent_order_id, 'algo', is_algo) END"""
-    place = f"CASE WHEN is_quote THEN unix_micros(event_ts) ELSE offset END"
+    place = "CASE WHEN is_quote THEN unix_micros(event_ts) ELSE offset END"
     order = f"ORDER BY CASE WHEN is_quote THEN 2 WHEN kind = '{CARRIED}' THEN 0 ELSE 1 END, {place}, quote_seq"
     until_now = f"OVER (PARTITION BY symbol, venue, okey {order} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
     before = f"OVER (PARTITION BY symbol, venue, okey {order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
@@ -75,13 +75,14 @@ def _finish_sql(source: str) -> str:
     rank = "named_struct('p', place, 's', quote_seq)"
     marked = f"""SELECT *, {keeps} AS keeps, {rank} AS rank,
         max(CASE WHEN {keeps} THEN {rank} END) OVER (PARTITION BY symbol, venue, okey) AS last_rank FROM ({settled})"""
+
     def state(value: str, name: str) -> str:
         return f"CASE WHEN {is_event} THEN {value} ELSE `{name}` END"
 
     qty, cum = "coalesce(order_qty, run_qty)", "coalesce(cum_qty, run_cum, 0D)"
     ended = "event_type IN ('CANCEL', 'REJECT', 'EXPIRE')"
     leaves = f"coalesce(leaves_qty, CASE WHEN {ended} THEN 0D ELSE {qty} - {cum} END)"
-    status = f"""CASE event_type WHEN 'CANCEL' THEN 'CANCELLED' WHEN 'REJECT' THEN 'REJECTED' WHEN 'EXPIRE' THEN 'EXPIRED'
+    status = """CASE event_type WHEN 'CANCEL' THEN 'CANCELLED' WHEN 'REJECT' THEN 'REJECTED' WHEN 'EXPIRE' THEN 'EXPIRED'
         WHEN 'FILL' THEN CASE WHEN leaves_qty <= 1e-9D THEN 'FILLED' ELSE 'WORKING' END ELSE 'WORKING' END"""
     faces_quote = f"kind = '{ORDER}'"
     changed = {
@@ -89,7 +90,9 @@ def _finish_sql(source: str) -> str:
         "error_class": "coalesce(fault2.class, error_class)",
         "error_field": "coalesce(fault2.field, error_field)",
         "error_message": "coalesce(fault2.message, error_message)",
-        "price": state("CASE WHEN entered.type IN ('MARKET', 'STOP') THEN price ELSE coalesce(price, run_price) END", "price"),
+        "price": state(
+            "CASE WHEN entered.type IN ('MARKET', 'STOP') THEN price ELSE coalesce(price, run_price) END", "price"
+        ),
         "order_qty": state(qty, "order_qty"),
         "cum_qty": state(cum, "cum_qty"),
         "leaves_qty": state(leaves, "leaves_qty"),

@@ -107,7 +107,9 @@ class LivePipeline:
             data_dir: history and state; one pipeline at a time.
             settings: sizes and times.
         """
-        connection = bootstrap if isinstance(bootstrap, KafkaConnection) else KafkaConnection(bootstrap_servers=bootstrap)
+        connection = (
+            bootstrap if isinstance(bootstrap, KafkaConnection) else KafkaConnection(bootstrap_servers=bootstrap)
+        )
         pipeline = cls(spark, catalogue, connection, Path(data_dir), settings or PipelineSettings())
         for name, work in (
             ("ingest", pipeline._supervise), ("history", pipeline._maintain), ("detectors", pipeline._detect),
@@ -226,7 +228,9 @@ class LivePipeline:
         checkpoint = Path(tempfile.mkdtemp(prefix="nlq-checkpoint-", dir=_scratch()))
         self._ingest.checkpoint = checkpoint
         offsets = self.live.newest.offsets
-        starting = json.dumps(_with_new_partitions(offsets, self.connection)) if offsets else self.settings.starting_offsets
+        starting = (
+            json.dumps(_with_new_partitions(offsets, self.connection)) if offsets else self.settings.starting_offsets
+        )
         frame = checked_stream(self._session, self.connection.spark_options(), starting, self.settings)
         try:
             self._query = (
@@ -299,7 +303,9 @@ def _with_new_partitions(offsets: dict[str, dict[int, int]], connection: KafkaCo
     finally:
         consumer.close()
     return {
-        topic: {str(p): offsets.get(topic, {}).get(p, -2) for p in sorted(parts)} for topic, parts in found.items() if parts
+        topic: {str(p): offsets.get(topic, {}).get(p, -2) for p in sorted(parts)}
+        for topic, parts in found.items()
+        if parts
     }
 
 

@@ -210,7 +210,9 @@ def restrictions_plan(session: SparkSession, reference: ReferenceRows) -> Any:
                     {"start": row["start_ts"], "end": row["end_ts"], "scope": row["scope"], "scope_id": row["scope_id"]}
                 )
         moment = pa.timestamp("us", tz="UTC")
-        shape = pa.list_(pa.struct([("start", moment), ("end", moment), ("scope", pa.string()), ("scope_id", pa.string())]))
+        shape = pa.list_(
+            pa.struct([("start", moment), ("end", moment), ("scope", pa.string()), ("scope_id", pa.string())])
+        )
         reference._plans[key] = _by_key(session, "restricted", "restrictions", shape, entries)
     return reference._plans[key]
 

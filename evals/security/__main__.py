@@ -69,7 +69,10 @@ def main(arguments: list[str] | None = None) -> int:
         found = parts[part](options)
         figures += found
         for figure in found:
-            print(f"{'ok  ' if figure.passed else 'MISS'} {figure.what}: {figure.measured} (wanted {figure.wanted})", flush=True)
+            print(
+                f"{'ok  ' if figure.passed else 'MISS'} {figure.what}: {figure.measured} (wanted {figure.wanted})",
+                flush=True,
+            )
     if not options.only:
         options.out.write_text(_page(figures, options, time.monotonic() - started), encoding="utf-8")
     return 0 if all(figure.passed for figure in figures) else 1
@@ -83,9 +86,7 @@ def _guard(options: Any) -> list[Figure]:
         made = attack_guard(hand_made(file, place), catalogue)
         share = options.generated * 7 // 10
         grown = attack_guard(grammar(share, options.seed, file, place), catalogue)
-        bent = attack_guard(
-            mutants(options.generated - share, options.seed, hand_made(file, place)), catalogue
-        )
+        bent = attack_guard(mutants(options.generated - share, options.seed, hand_made(file, place)), catalogue)
     honest = verdicts(catalogue)
     same = same_rows(WORLD, catalogue)
     denials = len(honest.denied) / honest.statements
@@ -170,7 +171,9 @@ def _engine(options: Any) -> list[Figure]:
         made = [hostile for hostile in hand_made(file, place) if hostile.kind != "cost"]
         grown = list(grammar(options.engine_sample, options.seed + 1, file, place))
         grown = [h for h in grown if not any(word in h.sql.lower() for word in ("sequence(", "repeat(", "space("))]
-        bent = attack_guard(mutants(options.generated * 3 // 10, options.seed, hand_made(file, place)), source.catalogue)
+        bent = attack_guard(
+            mutants(options.generated * 3 // 10, options.seed, hand_made(file, place)), source.catalogue
+        )
         alone = attack_engine([(hostile, hostile.sql) for hostile in [*made, *grown]], executor, snapshot)
         both = attack_engine(bent.ran, executor, snapshot)
         effects = bait.effects(spark)

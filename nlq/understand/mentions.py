@@ -87,7 +87,9 @@ class Extractor:
         taken: list[Mention | None] = [None] * len(tokens)
         found: list[tuple[float, Mention]] = []
         for phrase in time_phrases(tokens):
-            found.append((len_of(phrase) + 1.7, self._mention(question, tokens, "time", phrase.start, phrase.end, time=phrase)))
+            found.append(
+                (len_of(phrase) + 1.7, self._mention(question, tokens, "time", phrase.start, phrase.end, time=phrase))
+            )
         found += [(m.end - m.start + 0.8 + 5 * (m.doubt == 0), m) for m in self._values(question, tokens)]
         found += [(m.end - m.start + 0.3, m) for m in self._numbers(question, tokens)]
         found += [(m.end - m.start + 0.5, m) for m in self._senses(question, tokens)]
@@ -105,7 +107,9 @@ class Extractor:
         kept, dropped = _corrected(out)
         return Reading(question, tuple(tokens), tuple(kept), tuple(dropped))
 
-    def _mention(self, question: str, tokens: Sequence[Token], kind: str, start: int, end: int, **more: object) -> Mention:
+    def _mention(
+        self, question: str, tokens: Sequence[Token], kind: str, start: int, end: int, **more: object
+    ) -> Mention:
         span = (tokens[start].start, tokens[end - 1].end)
         return Mention(kind, start, end, span, question[span[0] : span[1]], **more)  # type: ignore[arg-type]
 
@@ -131,7 +135,11 @@ class Extractor:
             if not hits and re.search(r"[a-z]-?\d|-", joined) and " " not in joined:
                 hits = [h for h in self.values.spelled(joined) if len(joined) > 3]
             if tuple(t.stem for t in part if not t.is_sign) in self.lexicon.phrases:
-                hits = [h for h in hits if h.category not in ("account", "error_field", "parameter", "topic", "reject_reason", "owner")]
+                hits = [
+                    h
+                    for h in hits
+                    if h.category not in ("account", "error_field", "parameter", "topic", "reject_reason", "owner")
+                ]
             return list(hits)
         low = words[0]
         if low in _COMMON_WORDS and not (part[0].text.isupper() and low not in ("us",)):
@@ -147,9 +155,16 @@ class Extractor:
             hits = [h for h in hits if h.category != "account"]
         plain_word = stem(low) in self._stems or low in self._stems
         if plain_word:
-            hits = [h for h in hits if (part[0].text.isupper() and len(low) <= 5) or h.category == "desk" or h.category in ("parameter",) and "_" in low or (h.how in ("name",) and h.category == "symbol")]
+            hits = [
+                h
+                for h in hits
+                if (part[0].text.isupper() and len(low) <= 5)
+                or h.category == "desk"
+                or (h.category in ("parameter",) and "_" in low)
+                or (h.how in ("name",) and h.category == "symbol")
+            ]
         if len(low) <= 2 and not part[0].text.isupper():
-            hits = [h for h in hits if h.category == "symbol" and len(low) == 2 or h.how == "name"]
+            hits = [h for h in hits if (h.category == "symbol" and len(low) == 2) or h.how == "name"]
         return list(hits)
 
     def _identifier(self, question: str, tokens: Sequence[Token], i: int) -> list[Mention]:
@@ -159,7 +174,12 @@ class Extractor:
                 continue
             for pattern, category in PATTERNS:
                 if pattern.match(form):
-                    hit = Hit(category, form.upper(), category in ("order", "exec", "print", "alert", "event", "query", "personal_trade"), "pattern")
+                    hit = Hit(
+                        category,
+                        form.upper(),
+                        category in ("order", "exec", "print", "alert", "event", "query", "personal_trade"),
+                        "pattern",
+                    )
                     kind = "value" if hit.exact else "unknown_value"
                     return [self._mention(question, tokens, kind, i, j, hits=(hit,))]
         return []
@@ -168,7 +188,7 @@ class Extractor:
         """Identifiers spoken letter by letter and digit by digit: "T forty four", "A B C dot B"."""
         out = []
         for i, token in enumerate(tokens):
-            if not (len(token.low) == 1 and token.low.isalpha() or token.low in ("algo",)):
+            if not ((len(token.low) == 1 and token.low.isalpha()) or token.low in ("algo",)):
                 continue
             best: Mention | None = None
             for j in range(i + 2, min(len(tokens), i + 9) + 1):
@@ -186,7 +206,11 @@ class Extractor:
         out = []
         for i in range(len(tokens)):
             compare = comparison_at(tokens, i)
-            if compare is None and (number := fraction_at(tokens, i)) and tokens[i].low in ("double", "twice", "triple", "half", "treble"):
+            if (
+                compare is None
+                and (number := fraction_at(tokens, i))
+                and tokens[i].low in ("double", "twice", "triple", "half", "treble")
+            ):
                 compare = Comparison("=", number, i, number.end, False)
             if compare is not None:
                 out.append(self._mention(question, tokens, "number", i, compare.end, compare=compare))
@@ -228,7 +252,13 @@ class Extractor:
         if len(word) == 5:
             swapped = [w for w in self._spellable if sorted(w) == sorted(word) and w[0] == word[0]]
             return swapped[0] if len({stem(w) for w in swapped}) == 1 else None
-        near = [w for w in self._spellable if abs(len(w) - len(word)) <= 1 and w[0] == word[0] and DamerauLevenshtein.distance(w, word, score_cutoff=1) <= 1]
+        near = [
+            w
+            for w in self._spellable
+            if abs(len(w) - len(word)) <= 1
+            and w[0] == word[0]
+            and DamerauLevenshtein.distance(w, word, score_cutoff=1) <= 1
+        ]
         stems = {stem(w) for w in near}
         return near[0] if len(stems) == 1 else None
 
@@ -269,11 +299,18 @@ def _corrected(mentions: list[Mention]) -> tuple[list[Mention], list[Mention]]:
                 continue
             broken = words[i - 1] in ("", "...", ",", ".", "-") or n > 1
             after = i + n
-            if not broken or n == 1 and not (mentions[i - 1].kind == "sign" and mentions[min(after, len(mentions) - 1)].kind == "sign"):
+            if not broken or (
+                n == 1
+                and not (mentions[i - 1].kind == "sign" and mentions[min(after, len(mentions) - 1)].kind == "sign")
+            ):
                 continue
             slots = [s for m in mentions[after : after + 8] if (s := _slot(m))]
             for slot in slots[:1]:
-                earlier = [k for k in range(max(0, i - 12), i) if _slot(mentions[k]) == slot or (slot in ("meas", "agg") and _slot(mentions[k]) in ("meas", "agg"))]
+                earlier = [
+                    k
+                    for k in range(max(0, i - 12), i)
+                    if _slot(mentions[k]) == slot or (slot in ("meas", "agg") and _slot(mentions[k]) in ("meas", "agg"))
+                ]
                 if earlier:
                     dropped.update(earlier[-2:] if slot in ("meas", "agg") else earlier[-1:])
                     dropped.update(range(i, after))
@@ -300,7 +337,12 @@ def _in_place(hits: list[Hit], tokens: Sequence[Token], i: int, j: int) -> list[
         kept = [h for h in hits if h.category == "location"]
     elif _DESK_CUES & set(after[:2]) or (before and before[-1] in ("desk",)):
         kept = [h for h in hits if h.category == "desk"]
-    elif all(h.category == "desk" and h.how == "city" for h in hits) or all(h.category == "desk" for h in hits) and j - i == 1 and tokens[i].low == "crypto" and not tokens[i].text.isupper():
+    elif all(h.category == "desk" and h.how == "city" for h in hits) or (
+        all(h.category == "desk" for h in hits)
+        and j - i == 1
+        and tokens[i].low == "crypto"
+        and not tokens[i].text.isupper()
+    ):
         kept = []
     else:
         exact = [h for h in hits if h.how != "city" and h.category != "location"]
@@ -331,7 +373,7 @@ def _spoken(tokens: Sequence[Token]) -> list[str] | None:
         if low in TENS:
             digits += str(TENS[low])
             whole += TENS[low]
-        elif low in ONES and low != "oh" or low == "oh":
+        elif (low in ONES and low != "oh") or low == "oh":
             value = ONES[low]
             if digits.endswith("0") and len(digits) >= 2 and 0 < value < 10 and tokens and _was_tens(tokens, token):
                 digits = digits[:-1] + str(value)
@@ -346,7 +388,7 @@ def _spoken(tokens: Sequence[Token]) -> list[str] | None:
             whole *= 1000
         elif low == "-" or low in _SPOKEN:
             continue
-        elif len(low) == 1 and low.isalpha() or low == "algo" or (low.isdigit() and len(low) <= 4):
+        elif (len(low) == 1 and low.isalpha()) or low == "algo" or (low.isdigit() and len(low) <= 4):
             if low.isdigit():
                 digits += low
             elif digits:

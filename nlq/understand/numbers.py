@@ -114,7 +114,13 @@ def _words(tokens: Sequence[Token], i: int) -> tuple[float, str | None, int] | N
                 current = (current or 1) * 100
             else:
                 total, current = total + (current or 1) * scale, 0
-        elif low in ("and", "-") and seen and j + 2 <= len(tokens) and j + 1 < len(tokens) and tokens[j + 1].low in (ONES | TENS):
+        elif (
+            low in ("and", "-")
+            and seen
+            and j + 2 <= len(tokens)
+            and j + 1 < len(tokens)
+            and tokens[j + 1].low in (ONES | TENS)
+        ):
             if low == "and" and not any(t.low in SCALES for t in tokens[i:j]):
                 break
             j += 1
@@ -192,7 +198,11 @@ def comparison_at(tokens: Sequence[Token], i: int) -> Comparison | None:
         if op is None:
             continue
         j = i + n
-        while j < len(tokens) and tokens[j].low in ("a", "an", "the", "about", "or", "equal", "to", "like") and j < i + n + 3:
+        while (
+            j < len(tokens)
+            and tokens[j].low in ("a", "an", "the", "about", "or", "equal", "to", "like")
+            and j < i + n + 3
+        ):
             if tokens[j].low in ("a", "an") and _fraction(tokens, j):
                 break
             j += 1
@@ -217,7 +227,21 @@ def comparison_at(tokens: Sequence[Token], i: int) -> Comparison | None:
     return Comparison("=", number, i, number.end, False)
 
 
-_COUNTED = {"order", "fill", "trad", "alert", "print", "cancel", "quot", "replac", "nam", "venu", "event", "account", "amend"}
+_COUNTED = {
+    "order",
+    "fill",
+    "trad",
+    "alert",
+    "print",
+    "cancel",
+    "quot",
+    "replac",
+    "nam",
+    "venu",
+    "event",
+    "account",
+    "amend",
+}
 
 
 def _after(tokens: Sequence[Token], j: int) -> tuple[str, int] | None:

@@ -25,9 +25,7 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 MONTHS = "january february march april may june july august september october november december".split()
 _DAY = "|".join([*WEEKDAYS, "mon", "tue", "tues", "wed", "thu", "thur", "thurs", "fri", "sat", "sun"])
 _MONTH = "|".join([*MONTHS, *(m[:3] for m in MONTHS), "sept"])
-_U = (
-    r"(?P<unit>seconds?|secs?|s|minutes?|mins?|min|m|hours?|hrs?|hr|h|days?|d|weeks?|wks?|calendar days|trading days|sessions|months?)"
-)
+_U = r"(?P<unit>seconds?|secs?|s|minutes?|mins?|min|m|hours?|hrs?|hr|h|days?|d|weeks?|wks?|calendar days|trading days|sessions|months?)"
 _N = r"(?P<n>\d+(?:\.\d+)?)"
 _ZONES = {"utc": "UTC", "z": "UTC", "gmt": "UTC", "new york": "America/New_York", "ny": "America/New_York",
           "est": "America/New_York", "eastern": "America/New_York", "london": "Europe/London",
@@ -220,7 +218,7 @@ def _clock(m: re.Match[str]) -> TimePhrase | None:
 
 def _at(m: re.Match[str]) -> TimePhrase | None:
     low = parse_clock(m["low"])
-    return low and TimePhrase("at", 0, 0, low=low, zone=_ZONES[m.groupdict().get("zone") or "utc"]) or None
+    return (low and TimePhrase("at", 0, 0, low=low, zone=_ZONES[m.groupdict().get("zone") or "utc"])) or None
 
 
 def _date(m: re.Match[str]) -> TimePhrase | None:
@@ -234,13 +232,17 @@ def _date(m: re.Match[str]) -> TimePhrase | None:
 
 def _venue_window(m: re.Match[str]) -> TimePhrase | None:
     groups = m.groupdict()
-    if (groups.get("anchor") or "open").startswith(("open", "session", "trading")) and "first" in m.group() or "open" in (
-        groups.get("anchor") or ""
-    ):
+    if (
+        (groups.get("anchor") or "open").startswith(("open", "session", "trading")) and "first" in m.group()
+    ) or "open" in (groups.get("anchor") or ""):
         anchor = "open"
     else:
         anchor = "auction" if "auction" in (groups.get("anchor") or "") else "close"
-    side = "after" if re.match(r"(?:in |during |over )?(?:the )?first|.*\b(?:after|following|from|since)\b", m.group()) else "before"
+    side = (
+        "after"
+        if re.match(r"(?:in |during |over )?(?:the )?first|.*\b(?:after|following|from|since)\b", m.group())
+        else "before"
+    )
     return TimePhrase(
         "venue_window", 0, 0, n=float(groups["n"]) if groups.get("n") else 0,
         unit=unit_of(groups["unit"]) if groups.get("unit") else "", anchor=anchor, low=side,
@@ -419,15 +421,15 @@ def _clock_sql(phrase: TimePhrase, clock: Clock) -> list[str]:
     if phrase.high:
         out.append(f"{clock.time} < {_instant(phrase.high, phrase.zone, clock)}")
         if not phrase.low:
-            out.append(f"{clock.day} = {clock.today}" if clock.day else f"{clock.time} >= date_trunc('DAY', {clock.now})")
+            out.append(
+                f"{clock.day} = {clock.today}" if clock.day else f"{clock.time} >= date_trunc('DAY', {clock.now})"
+            )
     return out
 
 
 def _venue_sql(phrase: TimePhrase, clock: Clock) -> list[str]:
     column = {"open": "open_ts", "close": "close_ts", "auction": "closing_auction_start_ts"}[phrase.anchor]
-    anchor = (
-        f"(SELECT {column} FROM trading_calendar WHERE venue = '{clock.venue}' AND trade_date = {clock.today})"
-    )
+    anchor = f"(SELECT {column} FROM trading_calendar WHERE venue = '{clock.venue}' AND trade_date = {clock.today})"
     if not phrase.unit:
         return [f"{clock.time} >= {anchor}", f"{clock.time} <= {clock.now}"]
     span = interval(phrase.n, phrase.unit)

@@ -60,8 +60,7 @@ def tokenize(text: str) -> list[Token]:
     found = []
     for match in _TOKEN.finditer(plain):
         low = match.group().lower().replace("’", "'")
-        if low.endswith("'s"):
-            low = low[:-2]
+        low = low.removesuffix("'s")
         low = low.replace("'", "")
         found.append(Token(text[match.start() : match.end()], low, stem(low), match.start(), match.end()))
     return found

@@ -118,9 +118,7 @@ def test_a_hostile_desk_name_sees_nothing(executor: Executor, world: Snapshot, d
 
 
 @pytest.mark.parametrize("role", sorted(COPIES))
-def test_rows_through_both_walls_equal_those_of_a_filtered_copy(
-    executor: Executor, world: Snapshot, role: str
-) -> None:
+def test_rows_through_both_walls_equal_those_of_a_filtered_copy(executor: Executor, world: Snapshot, role: str) -> None:
     found = compare_engine(WORLD, executor, world, role, count=3, seed=3)
     assert (found.refused, found.different) == ([], [])
 
@@ -235,7 +233,9 @@ def test_every_listed_function_means_the_same_after_the_rewrite(
         for start in range(0, len(calls), 30)
     ]
     statements += [f"SELECT s AS k, {call} FROM sample ORDER BY 1, 2" for call in functions.GENERATORS]
-    statements += [f"SELECT {call} AS k, count(*) AS n FROM sample GROUP BY {call} ORDER BY 1" for call in functions.GROUPED]
+    statements += [
+        f"SELECT {call} AS k, count(*) AS n FROM sample GROUP BY {call} ORDER BY 1" for call in functions.GROUPED
+    ]
     statements += ["SELECT s AS k, y FROM sample LATERAL VIEW explode(a) v AS y ORDER BY 1, 2"]
     for sql in statements:
         verdict = check(sql, catalogue, OFFICER, AS_OF)

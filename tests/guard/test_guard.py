@@ -46,7 +46,9 @@ def test_rows_of_the_desk_and_nothing_restricted_for_a_supervisor() -> None:
     assert allowed("SELECT order_id FROM orders", SUPERVISOR) == (
         "SELECT order_id FROM (SELECT order_id FROM orders WHERE (desk = 'EQ-LDN')) AS orders LIMIT 10001"
     )
-    assert "CAST(NULL AS BOOLEAN) AS is_restricted" in allowed("SELECT exec_id, is_restricted FROM executions", SUPERVISOR)
+    assert "CAST(NULL AS BOOLEAN) AS is_restricted" in allowed(
+        "SELECT exec_id, is_restricted FROM executions", SUPERVISOR
+    )
     assert "desk" not in allowed("SELECT trade_id FROM market_trades", SUPERVISOR)
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def totals(route: Route, snapshot: Snapshot | None = None) -> dict[str, Any]:
-    rows = {view: route.rows(view, snapshot) for view in ("order_events", "orders", "executions", "quotes", "dead_letters")}
+    rows = {
+        view: route.rows(view, snapshot) for view in ("order_events", "orders", "executions", "quotes", "dead_letters")
+    }
     return {
         "events": [row["event_id"] for row in rows["order_events"]],
         "quotes": [row["quote_seq"] for row in rows["quotes"]],
@@ -69,7 +71,10 @@ def test_the_union_is_exact_while_the_boundary_moves_and_pinned_views_stay(small
     assert small.live.sweep() >= 0
     assert small.live.pinned == 0
     final = totals(small)
-    assert [order for order in final["orders"] if order[1] == "WORKING"] == [("O2", "WORKING", 50.0), ("O3", "WORKING", 50.0)]
+    assert [order for order in final["orders"] if order[1] == "WORKING"] == [
+        ("O2", "WORKING", 50.0),
+        ("O3", "WORKING", 50.0),
+    ]
     assert ("X0", "BUSTED") in final["fills"]
 
 

@@ -24,7 +24,9 @@ def episode(
     sent: list[Sent] = [quote(start_ms - 100, start_ms, 9.99, 10.01)]
     fill_at = start_ms + 6_000
     for n in range(6):
-        sent.append(order("NEW", f"{prefix}L{n}", start_ms + n * 500, f"{prefix}n{n}", order_qty=large, leaves_qty=large))
+        sent.append(
+            order("NEW", f"{prefix}L{n}", start_ms + n * 500, f"{prefix}n{n}", order_qty=large, leaves_qty=large)
+        )
         if two_sided:
             sent.append(order("NEW", f"{prefix}S{n}", start_ms + n * 500 + 1, f"{prefix}s{n}", side="SELL",
                               order_qty=large, leaves_qty=large, price=10.5))  # fmt: skip
