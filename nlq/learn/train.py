@@ -39,6 +39,8 @@ class Recipe:
     """
 
     head_epochs: int = 8
+    cycles: int = 2
+    """How often the heads' `head_epochs` are gone through, each time with the rate up and down again."""
     tuned_epochs: int = 0
     batch_size: int = 48
     rank: int = 0
@@ -82,7 +84,7 @@ def train(
     chance = random.Random(recipe.seed)
     tuned = [p for n, p in network.named_parameters() if p.requires_grad and n.startswith("encoder.")]
     heads = [p for n, p in network.named_parameters() if p.requires_grad and not n.startswith("encoder.")]
-    stages = [("heads", recipe.head_epochs, [{"params": heads, "lr": recipe.head_rate}])]
+    stages = [("heads", recipe.head_epochs, [{"params": heads, "lr": recipe.head_rate}])] * recipe.cycles
     if tuned:
         both = [{"params": heads, "lr": recipe.tuned_head_rate}, {"params": tuned, "lr": recipe.tuned_rate}]
         stages.append(("all", recipe.tuned_epochs, both))
