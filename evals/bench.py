@@ -107,7 +107,7 @@ class Bench:
                  f" | {spread(rows)} ({len(rows):,} events)")  # fmt: skip
         self.say(f"age inside the answer | {spread(in_answers)} ({len(in_answers)} queries)")
         self.say(f"group-by query beside it | {spread(query_s)}")
-        batches = [s for at, s, _ in pipeline._ingest.seconds if at > time.monotonic() - seconds]
+        batches = [s for at, s, _ in pipeline.ingest.seconds if at > time.monotonic() - seconds]
         self.say(f"batch function | {spread(batches)} ({len(batches)} batches)")
         self.say(f"driver JVM before → after {seconds + warm} s | {first_mb} → {rss_mb(self.spark)} MB")
         ages.end()
@@ -140,7 +140,7 @@ class Bench:
         while sum(pipeline.live.newest.counts.values()) < ends:
             time.sleep(0.1)
         took, done = time.time() - begin, sum(pipeline.live.newest.counts.values()) - first
-        rows_s = sum(rows for _, _, rows in pipeline._ingest.seconds) / sum(s for _, s, _ in pipeline._ingest.seconds)
+        rows_s = sum(rows for _, _, rows in pipeline.ingest.seconds) / sum(s for _, s, _ in pipeline.ingest.seconds)
         self.say(f"catch-up of {done:,} messages, start included | {done / took:,.0f} events/s ({took:.0f} s); "
                  f"inside batches {rows_s:,.0f} events/s")  # fmt: skip
 
@@ -149,7 +149,7 @@ class Bench:
         import duckdb
 
         pipeline = self.start()
-        pipeline._stop.wait(20)  # merging comes to rest
+        time.sleep(20)  # merging comes to rest
         with pipeline.snapshot() as snapshot:
             session = self.spark.newSession()
             tables = {view: snapshot.frame(view, session) for view in ("order_events", "instruments")}
@@ -163,8 +163,8 @@ class Bench:
             for name, text in QUERIES.items():
                 for _ in range(4):
                     session.sql(text).toArrow()
-                mine = [timed(lambda t=text: session.sql(t).toArrow()) for _ in range(runs)]  # type: ignore[misc]
-                theirs = [timed(lambda t=text: db.sql(t).arrow()) for _ in range(runs)]  # type: ignore[misc]
+                mine = [timed(lambda t=text: session.sql(t).toArrow()) for _ in range(runs)]
+                theirs = [timed(lambda t=text: db.sql(t).arrow()) for _ in range(runs)]
                 self.say(f"{name} over {rows:,} order events of {live:,} live rows ({base}) | {spread(mine)}; "
                          f"DuckDB {spread(theirs)}")  # fmt: skip
 
@@ -192,7 +192,7 @@ class Ages:
     """Age of each event when its batch became visible."""
 
     def __init__(self, pipeline: LivePipeline) -> None:
-        self._arrivals, self._live = pipeline._ingest.arrivals, pipeline.live
+        self._arrivals, self._live = pipeline.ingest.arrivals, pipeline.live
         self._accept, self._publish = self._arrivals.accept, self._live.publish
         self._batch: Any = None
         self._seen: list[tuple[float, np.ndarray]] = []
@@ -308,12 +308,10 @@ def main() -> None:
 def report(lines: list[str], arguments: list[str]) -> str:
     """The page with the figures."""
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    return "\n".join([
-        "# Benchmark of the live path", "",
-        f"`python -m evals.bench {' '.join(arguments)}` on {time.strftime('%Y-%m-%d')}: {machine}. Broker, generator, "
-        "pipeline and queries share the machine. Times are p50 / p95 / p99 / max.", "",
-        "| what | figure | load average |", "| --- | --- | --- |", *lines, "",
-    ])  # fmt: skip
+    made = f"`python -m evals.bench {' '.join(arguments)}` on {time.strftime('%Y-%m-%d')}: {machine}."
+    note = "Broker, generator, pipeline and queries share the machine. Times are p50 / p95 / p99 / max."
+    head = ["# Benchmark of the live path", "", f"{made} {note}", "", "| what | figure | load average |"]
+    return "\n".join([*head, "| --- | --- | --- |", *lines, ""])
 
 
 if __name__ == "__main__":

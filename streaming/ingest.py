@@ -76,7 +76,8 @@ class Ingest:
         session = batch.sparkSession
         offsets = self._end_offsets(batch_id)
         newest = self.live.newest
-        extra, reference = [], newest.reference
+        extra: list[Segment] = []
+        reference = newest.reference
         if offsets.get(REFERENCE, {}) != newest.offsets.get(REFERENCE, {}):
             reference, extra = self._reference(batch, reference, newest.number + 1)
         self._prepare(session, reference)

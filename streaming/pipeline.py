@@ -77,15 +77,15 @@ class LivePipeline:
         self._last = self._history.last_manifest()
         arrivals = Arrivals(settings.duplicate_horizon, int(settings.late_after_s * 1e6), settings.idle_after_s)
         self.live = LiveViews(self._restore(arrivals))
-        self._ingest = Ingest(self.live, arrivals)
+        self.ingest = Ingest(self.live, arrivals)
         self._outbox = Outbox(connection)
         self._maintenance = Maintenance(
-            self._session, self.live, self._ingest, self._history, self._reference_table, settings,
+            self._session, self.live, self.ingest, self._history, self._reference_table, settings,
             self._outbox.dead_letters, self._last,
         )  # fmt: skip
         alerts = AlertStore(self._session, catalogue.views["alerts"], data_dir)
         self._runner = Runner(alerts, self._outbox.alerts, data_dir / "state" / "detectors.json")
-        self._reader = Reader(catalogue, self.live, self._ingest, self._history, self._reference_table, alerts)
+        self._reader = Reader(catalogue, self.live, self.ingest, self._history, self._reference_table, alerts)
         self._query: StreamingQuery | None = None
         self._stop = threading.Event()
         self._ready = threading.Event()
@@ -142,7 +142,7 @@ class LivePipeline:
     def status(self) -> dict[str, Any]:
         """How the stream is: state, what is wrong, lag, rates, freshness, watermark, dead letters."""
         newest, ends = self.live.newest, end_offsets(self._query)
-        recent = [entry for entry in list(self._ingest.seconds) if entry[0] > time.monotonic() - 30]
+        recent = [entry for entry in list(self.ingest.seconds) if entry[0] > time.monotonic() - 30]
         batch_s = [seconds for _, seconds, _ in recent]
         return {
             "state": self._state, "detail": self._detail, "faults": self._faults | self._runner.faults,
@@ -226,7 +226,7 @@ class LivePipeline:
 
     def _run_query(self) -> None:
         checkpoint = Path(tempfile.mkdtemp(prefix="nlq-checkpoint-", dir=_scratch()))
-        self._ingest.checkpoint = checkpoint
+        self.ingest.checkpoint = checkpoint
         offsets = self.live.newest.offsets
         starting = (
             json.dumps(_with_new_partitions(offsets, self.connection)) if offsets else self.settings.starting_offsets
@@ -234,7 +234,7 @@ class LivePipeline:
         frame = checked_stream(self._session, self.connection.spark_options(), starting, self.settings)
         try:
             self._query = (
-                frame.writeStream.foreachBatch(self._ingest.process)
+                frame.writeStream.foreachBatch(self.ingest.process)
                 .trigger(processingTime=f"{self.settings.trigger_ms} milliseconds")
                 .option("checkpointLocation", checkpoint.as_uri()).start()
             )  # fmt: skip

@@ -61,8 +61,8 @@ class Evidence:
 class Spoofing:
     """See the module's description."""
 
-    name = "SPOOFING"
-    needs = ("window_s", "size_multiple", "touch_multiple", "min_orders", "cancel_ratio", "max_fill_ratio",
+    name: str = "SPOOFING"
+    needs: tuple[str, ...] = ("window_s", "size_multiple", "touch_multiple", "min_orders", "cancel_ratio", "max_fill_ratio",
              "cancel_after_fill_s", "deviation_sigma")  # fmt: skip
 
     def detect(self, look: Look, thresholds: ThresholdSet) -> list[dict[str, Any]]:
