@@ -60,7 +60,7 @@ security: install  ## hostile statements and questions against both walls
 	$(BIN)/python -m evals.security
 
 soak: install  ## twenty minutes under load, watching memory
-	$(BIN)/python -m evals.bench soak
+	$(BIN)/python -m evals.soak
 
 clean:  ## remove the environment and what tools left; jars and models stay in the cache
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build ./*.egg-info

@@ -18,6 +18,7 @@ from streaming.reference import ReferenceFault, decode_reference
 from streaming.segments import COLUMNS, DEAD, materialised, open_plan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
@@ -46,8 +47,13 @@ class BatchFailed(RuntimeError):
 class Ingest:
     """Turns checked messages into segments. Called by one thread at a time."""
 
-    def __init__(self, live: LiveViews, arrivals: Arrivals) -> None:
-        self.live, self.arrivals = live, arrivals
+    def __init__(self, live: LiveViews, arrivals: Arrivals, room: Callable[[], bool] = lambda: True) -> None:
+        """Args:
+        live: where batches are published.
+        arrivals: memory of ids and times.
+        room: False while memory is full of rows that history does not have yet; batches then wait.
+        """
+        self.live, self.arrivals, self.room = live, arrivals, room
         self.checkpoint: Path | None = None
         self.batches: deque[Batch] = deque()
         """Published and not yet in history."""
@@ -72,6 +78,8 @@ class Ingest:
             raise BatchFailed(f"{type(error).__name__}: {str(error)[:200]}") from None
 
     def _publish(self, batch: DataFrame, batch_id: int) -> None:
+        while not self.room():
+            time.sleep(0.2)
         start = time.monotonic()
         session = batch.sparkSession
         offsets = self._end_offsets(batch_id)

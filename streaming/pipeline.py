@@ -26,7 +26,7 @@ from streaming.live_views import Generation, LiveViews, Segment
 from streaming.maintenance import Maintenance
 from streaming.messages import EVENT_TOPICS, REFERENCE
 from streaming.outbox import Outbox
-from streaming.reader import Reader
+from streaming.reader import FACTS, Reader
 from streaming.reference import ReferenceRows, ReferenceTable, reference_views
 from streaming.segments import DDL, DEAD, materialised
 from streaming.settings import PipelineSettings
@@ -72,20 +72,20 @@ class LivePipeline:
         """Open what is on disk; `start` is the way to use it."""
         self.spark, self.catalogue, self.connection, self.settings = spark, catalogue, connection, settings
         self._session = _quiet(spark)
-        self._history = History(self._session, data_dir)
+        self.history = History(self._session, data_dir)
         self._reference_table = ReferenceTable(self._session, data_dir)
-        self._last = self._history.last_manifest()
+        self._last = self.history.last_manifest()
         arrivals = Arrivals(settings.duplicate_horizon, int(settings.late_after_s * 1e6), settings.idle_after_s)
         self.live = LiveViews(self._restore(arrivals))
-        self.ingest = Ingest(self.live, arrivals)
+        self.ingest = Ingest(self.live, arrivals, self._room)
         self._outbox = Outbox(connection)
         self._maintenance = Maintenance(
-            self._session, self.live, self.ingest, self._history, self._reference_table, settings,
+            self._session, self.live, self.ingest, self.history, self._reference_table, settings,
             self._outbox.dead_letters, self._last,
         )  # fmt: skip
         alerts = AlertStore(self._session, catalogue.views["alerts"], data_dir)
         self._runner = Runner(alerts, self._outbox.alerts, data_dir / "state" / "detectors.json")
-        self._reader = Reader(catalogue, self.live, self.ingest, self._history, self._reference_table, alerts)
+        self.reader = Reader(catalogue, self.live, self.ingest, self.history, self._reference_table, alerts)
         self._query: StreamingQuery | None = None
         self._stop = threading.Event()
         self._ready = threading.Event()
@@ -128,16 +128,16 @@ class LivePipeline:
         Raises:
             LookupError: nothing was in the views yet at that time.
         """
-        return self._reader.snapshot(as_of, end_offsets(self._query) if as_of is None else {})
+        return self.reader.snapshot(as_of, end_offsets(self._query) if as_of is None else {})
 
     @property
     def query_audit(self) -> Callable[[SparkSession], DataFrame] | None:
         """Opens the rows of the view `query_audit` in a session; None leaves the view empty."""
-        return self._reader.query_audit
+        return self.reader.query_audit
 
     @query_audit.setter
     def query_audit(self, opener: Callable[[SparkSession], DataFrame] | None) -> None:
-        self._reader.query_audit = opener
+        self.reader.query_audit = opener
 
     def status(self) -> dict[str, Any]:
         """How the stream is: state, what is wrong, lag, rates, freshness, watermark, dead letters."""
@@ -177,16 +177,16 @@ class LivePipeline:
             tail = self._session.createDataFrame([], DDL)
             return Generation(number=0, segments=(self._seed(tail, 0),), offsets={}, newest_us=0, watermark_us=0,
                               reference=ReferenceRows(views, {}))  # fmt: skip
-        self._history.reconcile(last)
+        self.history.reconcile(last)
         if last.reference_version is None:
             reference = ReferenceRows(views, {})
         else:
             reference = self._reference_table.load(views, last.reference_version)
         high_us = {(place.split("/")[0], int(place.split("/")[1])): us for place, us in last.high_us.items()}
         arrivals.watermark.value_us, arrivals.watermark.high_us = last.watermark_us, dict(high_us)
-        arrivals.seen.add(self._history.recent_hashes(last, self.settings.duplicate_horizon))
+        arrivals.seen.add(self.history.recent_hashes(last, self.settings.duplicate_horizon))
         return Generation(
-            number=last.generation, segments=(self._seed(self._history.state(last), last.generation),),
+            number=last.generation, segments=(self._seed(self.history.state(last), last.generation),),
             offsets=last.offsets, newest_us=last.newest_us, watermark_us=last.watermark_us, reference=reference,
             base_version=last.version, base_newest_us=last.newest_us, base_annuls=last.annuls, high_us=high_us, counts=last.counts,
             published_us=time.time_ns() // 1000,
@@ -203,6 +203,11 @@ class LivePipeline:
                        first=number, last=number, rows=0)  # fmt: skip
 
     # -- the threads
+
+    def _room(self) -> bool:
+        """Whether memory can take another batch."""
+        waiting = sum(segment.rows for segment in self.live.newest.segments if not segment.sealed)
+        return self._stop.is_set() or waiting <= self.settings.unwritten_rows
 
     def _supervise(self) -> None:
         """Keep one streaming query running; after a fault begin again where the views end."""
@@ -278,16 +283,28 @@ class LivePipeline:
     def _detect(self) -> None:
         self.spark.sparkContext.setLocalProperty("spark.scheduler.pool", "maintenance")
         session = _quiet(self.spark)
+        self._warm()
         while not self._stop.wait(self.settings.detect_every_s):
             try:
                 if self._runner.due(instant(self.live.newest.watermark_us)):
-                    with self._reader.pinned() as generation:
-                        self._runner.run(lambda since: self._reader.look(generation, since, session))
+                    with self.reader.pinned() as generation:
+                        self._runner.run(lambda since: self.reader.look(generation, since, session))
                 self._faults.pop("detectors", None)
             except Exception as error:
                 log.exception("the detectors failed")
                 self._faults["detectors"] = _brief(error)
                 self._stop.wait(5.0)
+
+    def _warm(self) -> None:
+        """Ask each kind of view once: the first query of a shape costs a second more than all later ones."""
+        try:
+            with self.reader.snapshot(None, {}) as snapshot:
+                for view in sorted(FACTS):
+                    if self._stop.is_set():
+                        return
+                    snapshot.frame(view, self.spark.newSession()).limit(1).toArrow()
+        except Exception as error:
+            log.warning("warming up failed", exc_info=error)
 
     def _say(self, state: str, detail: str) -> None:
         self._state, self._detail = state, detail

@@ -25,6 +25,8 @@ class PipelineSettings:
     """Ids that are remembered at least."""
     live_rows: int = 500_000
     """Rows in memory; older ones are read from history."""
+    unwritten_rows: int = 1_000_000
+    """Rows in memory that history does not have yet; with more, ingestion waits, because memory is not endless."""
     live_age_s: float = 900.0
     """Seconds after receipt that a row stays in memory at most."""
     history_every_s: float = 6.0

@@ -104,9 +104,9 @@ def test_kill_nine_and_an_absent_broker_lose_and_double_nothing(spark: SparkSess
             until(lambda: pipeline.status()["state"] == "RUNNING", 60)
         finally:
             pipeline.close()
-        last = pipeline._history.last_manifest()
+        last = pipeline.history.last_manifest()
         assert last is not None
-        written = pipeline._history.frame(spark, last.version).select("topic", "partition", "offset").collect()
+        written = pipeline.history.frame(spark, last.version).select("topic", "partition", "offset").collect()
         assert (len(written), {tuple(row) for row in written}) == (len(sent), sent)
     finally:
         broker.stop()
@@ -115,7 +115,7 @@ def test_kill_nine_and_an_absent_broker_lose_and_double_nothing(spark: SparkSess
 def _places(pipeline: LivePipeline, spark: SparkSession) -> tuple[int, Places]:
     generation = pipeline.live.pin()
     try:
-        frame = rows_of(generation, spark, generation.base_version, pipeline._history.frame).where("kind <> 'W'")
+        frame = rows_of(generation, spark, generation.base_version, pipeline.history.frame).where("kind <> 'W'")
         rows = [tuple(row) for row in frame.select("topic", "partition", "offset").collect()]
     finally:
         pipeline.live.release(generation)
