@@ -237,14 +237,12 @@ def entitled_frame(frame: DataFrame, view: View, role: Role, principal: Principa
             rows.append(~F.coalesce(F.expr(condition), F.lit(True)))
     if rows:
         frame = frame.where(reduce(lambda a, b: a & b, rows))
-    return frame.select(
-        *(
-            F.col(f"`{column.name}`")
-            if column.sensitivity is None or _right(role, column.sensitivity)
-            else F.lit(None).cast(column.type).alias(column.name)
-            for column in view.columns.values()
-        )
-    )
+    if frame.columns != list(view.columns):
+        frame = frame.select(*(F.col(f"`{name}`") for name in view.columns))
+    for column in view.columns.values():
+        if column.sensitivity is not None and not _right(role, column.sensitivity):
+            frame = frame.withColumn(column.name, F.lit(None).cast(column.type))
+    return frame
 
 
 def _right(role: Role, sensitivity: str) -> bool:

@@ -48,16 +48,16 @@ class DirectorySource:
         ddl = self.catalogue.spark_ddl(view)
         stem = self.directory / view
         if stem.with_suffix(".parquet").exists():
-            # The file's own types may be wider or naive; the catalogue's types are the contract.
-            columns = [
-                f"CAST(`{c.name}` AS {c.type}) AS `{c.name}`" for c in self.catalogue.views[view].columns.values()
-            ]
             path = str(stem.with_suffix(".parquet"))
             # Reading the schema from the file is a Spark job of its own: once a file, not once a question.
             known = self._file_schemas.get(view)
             frame = session.read.schema(known).parquet(path) if known else session.read.parquet(path)
-            self._file_schemas.setdefault(view, frame.schema)
-            return frame.selectExpr(*columns)
+            schema = known or self._file_schemas.setdefault(view, frame.schema)
+            declared = self.catalogue.views[view].columns.values()
+            if [(f.name, f.dataType.simpleString().upper()) for f in schema] == [(c.name, c.type) for c in declared]:
+                return frame
+            # The file's own types may be wider or naive; the catalogue's types are the contract.
+            return frame.selectExpr(*(f"CAST(`{c.name}` AS {c.type}) AS `{c.name}`" for c in declared))
         if stem.with_suffix(".csv").exists():
             return session.read.schema(ddl).csv(str(stem.with_suffix(".csv")), header=True, mode="FAILFAST")
         if (stem / "_delta_log").is_dir():
