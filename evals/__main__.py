@@ -80,6 +80,15 @@ def _parser() -> argparse.ArgumentParser:
     found = commands.add_parser("recall", help="does retrieval bring the views and columns that golds need")
     _world_options(found)
     found.set_defaults(command=_recall)
+    others = commands.add_parser("peers", help="bare model, LangChain's SQL chain and Vanna on the same model and data")
+    others.add_argument("--cases", required=True, type=Path, metavar="FILE.jsonl", help="of one author")
+    others.add_argument("--catalogue", nargs="+", type=Path, metavar="DIR", default=_sample_worlds())
+    others.add_argument("--out", required=True, type=Path, metavar="DIR", help="a result file a peer is written here")
+    others.add_argument("--ours", type=Path, metavar="RESULTS.jsonl", help="a run of the engine on the same cases")
+    others.add_argument("--limit", type=int, default=30, help="answerable cases, spread evenly")
+    others.add_argument("--only", choices=("bare", "langchain", "vanna"), help="one peer")
+    others.add_argument("--threads", type=int, default=1, help="of the model")
+    others.set_defaults(command=_peers)
     shipped = commands.add_parser("ship", help="make nlq/verified_queries anew from the open authors")
     shipped.add_argument("--catalogue", nargs="+", type=Path, metavar="DIR", default=_sample_worlds())
     shipped.set_defaults(command=_ship)
@@ -167,6 +176,26 @@ def _recall(options: argparse.Namespace, console: Console) -> int:
         table.add_row(str(depth), str(result.views.get(depth, "")), str(rate))
     console.print(table)
     console.print(f"with a view beyond the eighth: {', '.join(result.missed) or 'none'}")
+    return 0
+
+
+def _peers(options: argparse.Namespace, console: Console) -> int:
+    from evals.peers_run import run_peers
+
+    cases = [case for case in load_cases([options.cases]) if case.expect == "answer"]
+    files = run_peers(
+        _spread(cases, options.limit),
+        [World(directory, cache_directory()) for directory in options.catalogue],
+        options.out,
+        only=options.only,
+        threads=options.threads,
+        progress=lambda name, total: _progress(name, total, console),
+    )
+    for name, file in files.items():
+        lines = read_results([file])
+        report.show(lines, console, title=f"{name}, {len(lines)} questions")
+        if options.ours:
+            compare.show(read_results([options.ours]), lines, console, ("ours", name))
     return 0
 
 

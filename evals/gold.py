@@ -90,12 +90,20 @@ class World:
         Raises:
             duckdb.Error, sqlglot.errors.SqlglotError: DuckDB cannot run it.
         """
+        return self.run_native(to_duckdb(sql))
+
+    def run_native(self, sql: str) -> pa.Table:
+        """Run SQL of DuckDB's own dialect.
+
+        Raises:
+            duckdb.Error: DuckDB cannot run it, or not within the limit.
+        """
         cursor = self._duck.cursor()
         # A draft or a mutant may join everything with everything; DuckDB has no time limit of its own.
         watch = threading.Timer(_LIMIT_S, cursor.interrupt)
         watch.start()
         try:
-            table: pa.Table = cursor.sql(to_duckdb(sql)).to_arrow_table()
+            table: pa.Table = cursor.sql(sql).to_arrow_table()
         finally:
             watch.cancel()
         return table
