@@ -23,7 +23,8 @@ from app.changes import APPROVERS, ChangeRefused, Changes
 from app.identity import Identities, principal_for
 from app.metrics import Metrics
 from app.world import World, WorldNotReady
-from nlq.contracts import Principal, Turn
+from nlq.contracts import Answer, Principal, Turn
+from nlq.engine import Engine
 from nlq.record import RecordUnavailable, UnknownQuery
 from nlq.record.redact import redact
 from nlq.wire import answer_to, table_to
@@ -68,9 +69,11 @@ class Question(BaseModel):
 
 
 class Statement(BaseModel):
-    """Body of `POST /check`."""
+    """Body of `POST /check` and `POST /sql`."""
 
     sql: str = Field(max_length=100_000)
+    as_of: datetime | None = None
+    purpose: str | None = Field(default=None, max_length=200)
 
 
 class Replay(BaseModel):
@@ -193,23 +196,47 @@ def me(service: Parts, person: Somebody, asker: Asker) -> dict[str, Any]:
 @router.post("/ask")
 def ask(service: Parts, body: Question, asker: Asker) -> StreamingResponse:
     """Lines of JSON: one for each stage as it begins, and the answer (or an error) as the last."""
-    engine = service.world.engine
-    if engine is None:
-        raise WorldNotReady(f"The engine is {service.world.state}. {service.world.detail}")
-    if body.as_of is not None and body.as_of.tzinfo is None:
-        raise HTTPException(422, "as_of needs a time zone, such as 2026-11-09T15:30:00+00:00.")
+    engine = _engine(service)
+    _needs_zone(body.as_of)
     service.limit.take(asker.user_id)
     user = replace(asker, purpose=body.purpose)
     history = [Turn(question=turn.question, sql=turn.sql) for turn in body.history]
+    return _answering(
+        service,
+        lambda progress: engine.ask(body.question, user=user, as_of=body.as_of, history=history, progress=progress),
+    )
 
-    def work(progress: Callable[[str], None]) -> dict[str, Any]:
+
+@router.post("/sql")
+def sql(service: Parts, body: Statement, asker: Asker) -> StreamingResponse:
+    """Run SQL written by a person, through the same walls and onto the same record; answers as `/ask` does."""
+    engine = _engine(service)
+    _needs_zone(body.as_of)
+    service.limit.take(asker.user_id)
+    user = replace(asker, purpose=body.purpose)
+    return _answering(service, lambda _: engine.run_sql(body.sql, user=user, as_of=body.as_of))
+
+
+def _engine(service: Service) -> Engine:
+    if service.world.engine is None:
+        raise WorldNotReady(f"The engine is {service.world.state}. {service.world.detail}")
+    return service.world.engine
+
+
+def _needs_zone(as_of: datetime | None) -> None:
+    if as_of is not None and as_of.tzinfo is None:
+        raise HTTPException(422, "as_of needs a time zone, such as 2026-11-09T15:30:00+00:00.")
+
+
+def _answering(service: Service, work: Callable[[Callable[[str], None]], Answer]) -> StreamingResponse:
+    def run(progress: Callable[[str], None]) -> dict[str, Any]:
         began = time.monotonic()
-        answer = engine.ask(body.question, user=user, as_of=body.as_of, history=history, progress=progress)
+        answer = work(progress)
         service.metrics.asked(answer.status.value, time.monotonic() - began, answer.timings)
         table = base64.b64encode(table_to(answer.table)).decode() if answer.table is not None else None
         return {"event": "answer", "answer": answer_to(answer), "arrow": table}
 
-    return StreamingResponse(_streamed(work), media_type="application/x-ndjson")
+    return StreamingResponse(_streamed(run), media_type="application/x-ndjson")
 
 
 @router.post("/check")
@@ -269,10 +296,8 @@ def replay(service: Parts, body: Replay, asker: Asker) -> dict[str, Any]:
 
     if asker.role != "auditor":
         raise HTTPException(403, "Only an auditor may replay recorded answers.")
-    if service.world.engine is None:
-        raise WorldNotReady(f"The engine is {service.world.state}. {service.world.detail}")
     try:
-        done = run(service.world.engine.parts, body.query_id)
+        done = run(_engine(service).parts, body.query_id)
     except UnknownQuery:
         raise HTTPException(404, f"The record holds no question {body.query_id!r}.") from None
     return asdict(done) | {"sql": None}

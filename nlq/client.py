@@ -96,16 +96,16 @@ class Client:
             "history": [turn_to(turn) for turn in history],
             "purpose": purpose,
         }
-        for event in self._events("/ask", body):
-            match event.get("event"):
-                case "stage":
-                    progress(str(event.get("stage")))
-                case "answer":
-                    table = event.get("arrow")
-                    return answer_from(event["answer"], base64.b64decode(table) if table else None)
-                case "error":
-                    raise ServiceError(str(event.get("message")), int(event.get("status") or 500))
-        raise ServiceError("the service closed the connection before the answer came")
+        return self._answer("/ask", body, progress)
+
+    def sql(self, sql: str, *, as_of: datetime | None = None, purpose: str | None = None) -> Answer:
+        """Run SQL of your own, through the same checks and onto the same record as a question.
+
+        Raises:
+            ServiceError: not signed in, too many questions, or no service there.
+        """
+        body = {"sql": sql, "as_of": as_of.isoformat() if as_of else None, "purpose": purpose}
+        return self._answer("/sql", body, lambda _: None)
 
     def check(self, sql: str) -> dict[str, Any]:
         """The guard's verdict on a statement for the role of the token; runs nothing."""
@@ -140,6 +140,18 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _answer(self, path: str, body: Mapping[str, Any], progress: Callable[[str], None]) -> Answer:
+        for event in self._events(path, body):
+            match event.get("event"):
+                case "stage":
+                    progress(str(event.get("stage")))
+                case "answer":
+                    table = event.get("arrow")
+                    return answer_from(event["answer"], base64.b64decode(table) if table else None)
+                case "error":
+                    raise ServiceError(str(event.get("message")), int(event.get("status") or 500))
+        raise ServiceError("the service closed the connection before the answer came")
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         import httpx

@@ -71,6 +71,9 @@ class FakeEngine:
         self.record.complete(query_id, {"status": answer.status.value})
         return answer
 
+    def run_sql(self, sql: str, user: Principal | None = None, as_of: datetime | None = None) -> Answer:
+        return self.ask(f"sql: {sql}", user, as_of)
+
     def _answer(self, question: str, query_id: str, as_of: datetime) -> Answer:
         base: dict[str, Any] = {"question": question, "query_id": query_id, "as_of": as_of}
         base |= {"timings": {"understand": 0.11, "check": 0.01, "execute": 0.31}}

@@ -97,6 +97,13 @@ def test_who_asks_is_what_the_token_says_and_history_travels(setup: Setup, http:
     assert history == (turn,)
 
 
+def test_sql_of_a_person_goes_the_same_way(setup: Setup, http: TestClient) -> None:
+    answer = setup.client(http, "sven").sql("SELECT 1", purpose="CASE-2")
+    assert answer.status is Status.ANSWERED
+    question, user, _ = setup.world.fake.asked[-1]
+    assert (question, user.role, user.desk, user.purpose) == ("sql: SELECT 1", "supervisor", "Rates", "CASE-2")
+
+
 def test_clarification_and_refusal_travel(setup: Setup, http: TestClient) -> None:
     client = setup.client(http)
     asked_back = client.ask("large orders")
@@ -112,7 +119,7 @@ def test_clarification_and_refusal_travel(setup: Setup, http: TestClient) -> Non
 )
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/ask"), ("POST", "/check"), ("GET", "/status"), ("GET", "/alerts"), ("GET", "/me"),
+    [("POST", "/ask"), ("POST", "/sql"), ("POST", "/check"), ("GET", "/status"), ("GET", "/alerts"), ("GET", "/me"),
      ("POST", "/feedback"), ("POST", "/audit/replay")],
 )  # fmt: skip
 def test_nothing_opens_without_a_sign_in(http: TestClient, token: str | None, method: str, path: str) -> None:
