@@ -185,7 +185,8 @@ def _parser(catalogue: Catalogue) -> Parser | None:
 
 def _retriever(catalogue: Catalogue) -> Callable[[str, str], Sequence[Any]]:
     """Retrieval is built at its first use: the answers of the deterministic path never need it."""
-    lock, held = threading.Lock(), []
+    lock = threading.Lock()
+    held: list[Any] = []
 
     def retrieve(question: str, role: str) -> Sequence[Any]:
         from nlq.verified import VerifiedQueries

@@ -106,7 +106,7 @@ class Engine:
         trace.query_id = self.parts.record.begin({**trace.facts, "query_id": trace.query_id})
         try:
             answer = self._route(question.strip(), user, as_of, tuple(history), trace)
-        except Exception as error:  # the boundary: whatever broke, the officer gets an outcome and the record a line
+        except Exception as error:  # noqa: BLE001 - whatever broke, the officer gets an outcome and the record a line
             trace.facts["error"] = f"{type(error).__name__}: {error}"
             answer = Answer(
                 status=Status.FAILED, question=question, query_id=trace.query_id, reason=_fault(error, trace.query_id)
@@ -179,8 +179,8 @@ class Engine:
             return replace(shown, status=Status.REFUSED, reason=f"{verdict.rule}: {verdict.message}")
         guarded = self.parts.purpose_views.intersection(verdict.views)
         if guarded and not (user.purpose or "").strip():
-            reason = f"PURPOSE_NEEDED: give a case reference to read {', '.join(sorted(guarded))}."
-            return replace(shown, status=Status.REFUSED, reason=reason)
+            needed = f"PURPOSE_NEEDED: give a case reference to read {', '.join(sorted(guarded))}."
+            return replace(shown, status=Status.REFUSED, reason=needed)
         self.parts.record.note(
             trace.query_id,
             {
@@ -194,7 +194,7 @@ class Engine:
         with trace.stage("execute"):
             result = self.parts.executor.run(verdict, snapshot, user)
         table = result.table
-        reason = None
+        reason: str | None = None
         if table.num_rows == 0 and not counts_rows(draft.sql):
             with trace.stage("explain"):
                 reason = self._emptied_by(draft.sql, user, snapshot)
@@ -238,7 +238,7 @@ class Engine:
                 )
                 draft = Draft(sql=sql, origin="person", confidence=1.0, reading="SQL as given.")
                 answer = self._run(pinned, draft, user, snapshot, trace)
-        except Exception as error:  # same boundary as in ask
+        except Exception as error:  # noqa: BLE001 - same boundary as in ask
             trace.facts["error"] = f"{type(error).__name__}: {error}"
             answer = Answer(
                 status=Status.FAILED, question=sql, query_id=trace.query_id, reason=f"Fault: {type(error).__name__}."

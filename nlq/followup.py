@@ -108,14 +108,14 @@ def follow(reading: Reading, sql: str, world: World) -> Edit | None:
     return edit
 
 
-def _conditions(tree: exp.Select) -> list[exp.Expression]:
+def _conditions(tree: exp.Select) -> list[exp.Expr]:
     where = tree.args.get("where")
     if where is None:
         return []
     return list(where.this.flatten()) if isinstance(where.this, exp.And) else [where.this]
 
 
-def _venue(conditions: list[exp.Expression]) -> str | None:
+def _venue(conditions: list[exp.Expr]) -> str | None:
     """The one venue that the earlier statement is about."""
     found = [
         c.expression.name
@@ -139,7 +139,7 @@ def _time_groups(bound: Bound) -> list[Part]:
     ]
 
 
-def _replace(conditions: list[exp.Expression], part: Part, world: World, view: str) -> list[exp.Expression]:
+def _replace(conditions: list[exp.Expr], part: Part, world: World, view: str) -> list[exp.Expr]:
     fresh = sqlglot.parse_one(part.sql, dialect="databricks")
     touched = _columns(fresh)
     if part.reason == "time":
@@ -154,11 +154,11 @@ def _replace(conditions: list[exp.Expression], part: Part, world: World, view: s
     return [*kept, *(fresh.flatten() if isinstance(fresh, exp.And) else [fresh])]
 
 
-def _columns(node: exp.Expression) -> set[str]:
+def _columns(node: exp.Expr) -> set[str]:
     return {str(c.name) for c in node.find_all(exp.Column) if c.find_ancestor(exp.Subquery) is None}
 
 
-def _numbers(reading: Reading, conditions: list[exp.Expression], shaper: Shaper, edit: Edit) -> list[exp.Expression]:
+def _numbers(reading: Reading, conditions: list[exp.Expr], shaper: Shaper, edit: Edit) -> list[exp.Expr]:
     for i, m in enumerate(reading.mentions):
         if m.compare is None or i in edit.used:
             continue
@@ -259,7 +259,7 @@ def _figure(tree: exp.Select, shaper: Shaper, edit: Edit) -> bool:
     return True
 
 
-def _regroup(reading: Reading, tree: exp.Select, dims: list, group: exp.Expression | None, edit: Edit) -> None:  # type: ignore[type-arg]
+def _regroup(reading: Reading, tree: exp.Select, dims: list, group: exp.Expr | None, edit: Edit) -> None:  # type: ignore[type-arg]
     old = [str(g.name) for g in group.expressions if isinstance(g, exp.Column)] if group else []
     fresh = [d for d in dims if d.sql not in old]
     edit.used |= {d.i for d in dims}
@@ -267,10 +267,14 @@ def _regroup(reading: Reading, tree: exp.Select, dims: list, group: exp.Expressi
         return
     wanted = fresh[0].sql
     new = exp.column(wanted)
-    if old and (
-        _INSTEAD.search(reading.question)
-        or any(d.sql in old for d in dims)
-        or not re.search(r"\balso|as well|and by|further|within\b", reading.question, re.I)
+    if (
+        group is not None
+        and old
+        and (
+            _INSTEAD.search(reading.question)
+            or any(d.sql in old for d in dims)
+            or not re.search(r"\balso|as well|and by|further|within\b", reading.question, re.I)
+        )
     ):
         gone = old[0]
         tree.set(
@@ -283,7 +287,7 @@ def _regroup(reading: Reading, tree: exp.Select, dims: list, group: exp.Expressi
                     new.copy() if isinstance(g, exp.Column) and g.name == gone else g for g in group.expressions
                 ]
             ),
-        )  # type: ignore[union-attr]
+        )
     else:
         tree.set("expressions", [new.copy(), *tree.expressions])
         tree.set("group", exp.Group(expressions=[*(group.expressions if group else []), new.copy()]))

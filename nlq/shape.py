@@ -104,7 +104,8 @@ class Shaper:
 
     def near(self, i: int, step: int, reach_: int = 4) -> list[int]:
         """Positions of meaning-bearing mentions on one side of `i`, nearest first."""
-        out, j = [], i + step
+        out: list[int] = []
+        j = i + step
         while 0 <= j < len(self.m) and len(out) < reach_:
             if self.m[j].kind not in ("filler", "sign"):
                 out.append(j)
@@ -587,9 +588,6 @@ class Shaper:
 
     def _count(self, i: int, agg: str) -> Measure | None:
         following = self.near(i, 1, 3)
-        distinct = agg == "distinct" or any(
-            self.m[j].of("agg") and any(s.name == "distinct" for s in self.m[j].of("agg")) for j in following[:1]
-        )
         for j in following:
             mention = self.m[j]
             if any(s.name == self.view for s in mention.of("view")) or (mention.is_op("trades")):
@@ -699,9 +697,9 @@ class Shaper:
             return None
         whole = [x for x in codes if self._of_all(x[0])]
         kept = [x for x in codes if x not in whole] or codes
-        i, column, _ = kept[-1]
+        _, column, _ = kept[-1]
         if len(kept) > 1 and marks[0] > kept[-1][0]:
-            i, column, _ = kept[0]
+            _, column, _ = kept[0]
         if len({c for _, c, _ in kept}) > 1:
             self.doubts.append("which part of the whole is not clear")
         return next((p for p in self.where if p.sql.startswith(f"{column} ") and p.reason == "code"), None)
@@ -1220,7 +1218,7 @@ class Shaper:
                 return ()
             self.doubts.append("ranked by size, which is not said")
             return (Order(sql=sql, desc=rank["name"] != "bottom"),)
-        i, name, sql = options[0]
+        i, _, sql = options[0]
         self.used.add(i)
         desc = rank["name"] != "bottom"
         return (Order(sql=sql.split("#")[0], desc=desc),)
@@ -1349,7 +1347,7 @@ class Shaper:
                     self.doubts.append("ranked over nothing")
                 limit = None
                 order = ()
-        columns = [d for d in keys]
+        columns = list(keys)
         return Plan(
             view=self.view, where=tuple(self.where),
             keys=tuple(Part(sql=d.sql, alias=d.alias, phrase=self.m[d.i].text if d.i >= 0 else "", span=self.m[d.i].span if d.i >= 0 else None, reason="grouping" if d.i >= 0 else "learnt") for d in columns),

@@ -74,7 +74,7 @@ def trader_norm(shaper: Shaper, mode: str, rank: dict[str, object] | None) -> Pl
     if "stddev" in condition:
         figures.append("stddev")
     extra = [
-        ("m.{0} - b.{1}".format(alias, "p95" if "p95" in condition else "mean"), "excess"),
+        (f"m.{alias} - b.{'p95' if 'p95' in condition else 'mean'}", "excess"),
         (f"m.{alias} / b.mean", "multiple"),
         (f"(m.{alias} - b.mean) / b.stddev", "z"),
     ]
@@ -406,14 +406,14 @@ def two_periods(shaper: Shaper, mode: str, rank: dict[str, object] | None) -> Pl
             shaper.measures = [figure]
     if not shaper.measures or mode not in ("grouped", "list"):
         return None
-    loose = [x for x in getattr(shaper, "loose", []) if x[1] in ("qty", "notional")]
-    if loose and len(shaper.measures) == 1 and shaper.measures[0].sql == "count(*)":
+    amounts = [x for x in getattr(shaper, "loose", []) if x[1] in ("qty", "notional")]
+    if amounts and len(shaper.measures) == 1 and shaper.measures[0].sql == "count(*)":
         from nlq.shape import Measure as Figure
 
         shaper.measures = [
-            Figure(loose[0][0], f"sum({loose[0][2]})", loose[0][2], f"sum_{loose[0][1]}", "sum", loose[0][1])
+            Figure(amounts[0][0], f"sum({amounts[0][2]})", amounts[0][2], f"sum_{amounts[0][1]}", "sum", amounts[0][1])
         ]
-        shaper.used.add(loose[0][0])
+        shaper.used.add(amounts[0][0])
     clock = Binder(shaper.world, shaper.reading, shaper.view, shaper.proposal)
     clock.bound = shaper.bound
     made = clock.clock()

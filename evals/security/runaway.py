@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from nlq.contracts import Principal, Verdict
 from nlq.execute import ExecutionError, ExecutionLimits, Executor
@@ -156,7 +156,7 @@ class _Neighbour:
         self._thread = threading.Thread(target=self._work, daemon=True)
         self.longest = 0.0
 
-    def __enter__(self) -> _Neighbour:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

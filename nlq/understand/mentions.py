@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rapidfuzz.distance import DamerauLevenshtein
@@ -358,7 +359,7 @@ def len_of(phrase: TimePhrase) -> int:
 def question_form(tokens: Sequence[Token]) -> str:
     """Tokens as they stood, with a blank where there was one."""
     out = tokens[0].text
-    for before, token in zip(tokens, tokens[1:], strict=False):
+    for before, token in pairwise(tokens):
         out += (" " if token.start > before.end else "") + token.text
     return out.strip(".,;:?!")
 
