@@ -44,6 +44,7 @@ def _arguments() -> argparse.ArgumentParser:
     train.add_argument("--folds", type=int, nargs="*", default=None, help="also train these leave-authors-out folds")
     train.add_argument("--only-folds", action="store_true")
     train.add_argument("--epochs", type=int, default=None, help="on the frozen encoder")
+    train.add_argument("--cycles", type=int, default=1, help="how often those epochs are gone through")
     train.add_argument("--tuned-layers", type=int, default=0, help="upper encoder layers to tune afterwards")
     train.add_argument("--tuned-epochs", type=int, default=5)
     train.add_argument("--variants", type=int, default=0, help="reworded copies of each wording")
@@ -76,7 +77,7 @@ def _train(options: argparse.Namespace) -> None:
     catalogue, directory = Catalogue.load(options.catalogue), find_directory(options.encoder)
     examples = read_examples(case_files(options.cases), catalogue)
     names = name_groups(options.worlds) if options.worlds.is_dir() else []
-    recipe = Recipe(variants=options.variants, seed=options.seed)
+    recipe = Recipe(cycles=options.cycles, variants=options.variants, seed=options.seed)
     if options.epochs is not None:
         recipe = replace(recipe, head_epochs=options.epochs)
     if options.tuned_layers:

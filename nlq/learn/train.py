@@ -39,7 +39,7 @@ class Recipe:
     """
 
     head_epochs: int = 8
-    cycles: int = 2
+    cycles: int = 1
     """How often the heads' `head_epochs` are gone through, each time with the rate up and down again."""
     tuned_epochs: int = 0
     batch_size: int = 48
@@ -259,6 +259,7 @@ def save(network: Network, path: Path, recipe: Recipe, **facts: object) -> str:
         "outcomes": list(OUTCOMES),
         **facts,
     }
+    temporary.chmod(0o644)
     temporary.replace(path)
     path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     return digest
