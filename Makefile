@@ -50,7 +50,7 @@ lock: $(INSTALLED)  ## resolve the dependencies of pyproject.toml anew into hash
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --extra dev pyproject.toml -o requirements/lock.txt
 
 bench: install  ## freshness, throughput, recovery; about half an hour
-	$(BIN)/python -m evals.bench
+	$(BIN)/python -m evals.bench --out docs/bench.md
 
 eval: install  ## right answers on every case of the corpus, over the three worlds
 	$(BIN)/python -m evals run --cases evals/cases/*.jsonl evals/cases/corpus/*.jsonl --catalogue evals/worlds/w10? \
