@@ -53,6 +53,7 @@ bench: install  ## freshness, throughput, recovery; about half an hour
 	$(BIN)/python -m evals.bench --out docs/bench.md
 
 eval: install  ## right answers on every case of the corpus, over the three worlds
+	@mkdir -p build
 	$(BIN)/python -m evals run --cases evals/cases/*.jsonl evals/cases/corpus/*.jsonl --catalogue evals/worlds/w10? \
 		--out build/eval.jsonl
 
