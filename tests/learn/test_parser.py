@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from streaming.catalogue import Catalogue
 
 RECIPE = Recipe(
-    head_epochs=80, tuned_epochs=10, batch_size=6, rank=4, tuned_layers=1, columns=48, variants=0, head_rate=6e-3
+    head_epochs=60, tuned_epochs=4, batch_size=2, rank=4, tuned_layers=1, columns=48, head_rate=5e-3
 )
 
 
