@@ -89,6 +89,8 @@ class World:
             self.engine = Engine(parts)
             self.state, self.detail = "ready", ""
         log.info("ready after %.1f s", time.monotonic() - self._since)
+        if parts.drafter is not None:
+            threading.Thread(target=_warm, args=(parts,), name="warm-retrieval", daemon=True).start()
 
     def stop(self) -> None:
         """Close what was opened; waits for an opening that is under way."""
@@ -167,6 +169,14 @@ class World:
         with self._lock, path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({**line, "comment": redact(comment)}, ensure_ascii=False) + "\n")
         path.chmod(0o600)
+
+
+def _warm(parts: Parts) -> None:
+    """Embed the documents before the first unusual question needs them; most questions are answered without."""
+    try:
+        parts.retrieve("orders of today", "officer")
+    except Exception as error:  # noqa: BLE001 - the question that needs it will say so
+        log.warning("retrieval is not warm: %s", redact(f"{type(error).__name__}: {error}"))
 
 
 def _text(value: Any) -> str:
