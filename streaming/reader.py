@@ -15,7 +15,7 @@ from streaming.live_views import rows_of
 from streaming.reference import reference_views
 from streaming.segments import open_plan
 from streaming.snapshot import Snapshot
-from streaming.views import fact_frame, local_frame, reference_frame
+from streaming.views import fact_frame, local_frame, reference_frame, shaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,7 +120,7 @@ class Reader:
         if name == "ingest_status":
             return local_frame(session, view, ingest_rows(generation, ends))
         if name == "query_audit" and self.query_audit is not None:
-            return self.query_audit(session)
+            return shaped(self.query_audit(session), view)
         return local_frame(session, view, [])
 
     def _facts(self, generation: Generation, session: SparkSession, since: datetime | None) -> DataFrame:
