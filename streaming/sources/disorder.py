@@ -42,8 +42,7 @@ def _without(name: str) -> Callable[[dict[str, Any], Message], dict[str, Any]]:
 
 FAULTS: Final = (
     Fault("broken JSON", "PARSE", None, lambda row, _: encode(row)[:-9]),
-    # One object in a list is readable JSON of the wrong shape.
-    Fault("not an object", "SCHEMA", None, lambda row, _: b"[" + encode(row) + b"]"),
+    Fault("not an object", "PARSE", None, lambda row, _: b"[" + encode(row) + b"]"),
     Fault("text after the object", "PARSE", None, lambda row, _: encode(row) + b" and more"),
     Fault("invalid UTF-8", "PARSE", None, lambda row, _: encode(row).replace(b'"symbol":"', b'"symbol":"\xff\xfe', 1)),
     Fault("empty message", "PARSE", None, lambda _, __: b""),
