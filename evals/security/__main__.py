@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--runaway-seconds", type=float, default=4.0, help="limit given to each runaway")
     parser.add_argument("--seed", type=int, default=20261120)
     parser.add_argument("--only", default="", help="comma-separated parts: guard, rows, fuzz, engine, runaway")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, help="page to write; a full run writes docs/security-results.md")
     options = parser.parse_args(arguments)
     canary.set_environment()
     parts: dict[str, Callable[[Any], list[Figure]]] = {
@@ -73,8 +73,9 @@ def main(arguments: list[str] | None = None) -> int:
                 f"{'ok  ' if figure.passed else 'MISS'} {figure.what}: {figure.measured} (wanted {figure.wanted})",
                 flush=True,
             )
-    if not options.only:
-        options.out.write_text(_page(figures, options, time.monotonic() - started), encoding="utf-8")
+    page = options.out or (None if options.only else RESULTS)
+    if page is not None:
+        page.write_text(_page(figures, options, time.monotonic() - started), encoding="utf-8")
     return 0 if all(figure.passed for figure in figures) else 1
 
 

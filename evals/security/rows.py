@@ -11,6 +11,7 @@ import sqlglot
 
 from evals.security.questions import QueryMaker
 from nlq.contracts import Principal
+from nlq.execute import ExecutionLimits
 from nlq.guard import check
 from nlq.guard.text import DIALECT
 
@@ -102,7 +103,7 @@ def compare_engine(world: Path, executor: Executor, snapshot: Snapshot, role: st
             found.refused.append((verdict.rule, sql))
             continue
         wanted = _rows(copy, sql)
-        result = executor.run(verdict, snapshot, person)
+        result = executor.run(verdict, snapshot, person, ExecutionLimits(seconds=300))
         got = Counter(_plain(row.values()) for row in result.table.to_pylist())
         if result.truncated or got == wanted:
             found.equal += 1

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streaming.snapshot import Snapshot
 
 AS_OF = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
-_LIMITS = ExecutionLimits(seconds=10, max_rows=100)
+_LIMITS = ExecutionLimits(seconds=60, max_rows=100)
 
 
 @dataclass

@@ -72,10 +72,15 @@ def _who(given: dict[str, Any], principal: Principal) -> Principal:
 
 def _row(identity: str | int, statement: str | None, verdict: Verdict) -> dict[str, Any]:
     return {
-        "id": identity,
-        "statement": statement,
+        "id": _printable(identity) if isinstance(identity, str) else identity,
+        "statement": None if statement is None else _printable(statement),
         "allowed": verdict.allowed,
         "rule": verdict.rule,
         "message": verdict.message,
         "sql": verdict.sql,
     }
+
+
+def _printable(text: str) -> str:
+    """Half of a surrogate pair is valid JSON but cannot be written to a terminal or a file."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 WORLD = Path(__file__).parents[2] / "evals" / "worlds" / "w101"
 OFFICER = Principal()
 AS_OF = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
+PATIENT = ExecutionLimits(seconds=300)
+"""A loaded machine is no fault of the engine."""
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +63,14 @@ def plain(row: dict[str, object]) -> list[object]:
 
 def code_of(executor: Executor, verdict: Verdict, world: Snapshot, person: Principal = OFFICER) -> str:
     with pytest.raises(ExecutionError) as caught:
-        executor.run(verdict, world, person)
+        executor.run(verdict, world, person, PATIENT)
     assert str(caught.value) == MESSAGES[caught.value.code]
     return caught.value.code
 
 
 def test_an_allowed_verdict_gives_rows(executor: Executor, world: Snapshot) -> None:
     verdict = check("SELECT count(*) AS n FROM orders", world.catalogue, OFFICER)
-    result = executor.run(verdict, world, OFFICER)
+    result = executor.run(verdict, world, OFFICER, PATIENT)
     assert result.table.to_pylist()[0]["n"] > 1000
     assert not result.truncated
 
@@ -98,12 +100,14 @@ def test_hostile_statements_find_nothing_behind_wall_1(
 
 def test_the_role_sees_its_rows_whatever_wall_1_let_through(executor: Executor, world: Snapshot) -> None:
     supervisor = Principal(user_id="s", role="supervisor", desk="EQ-LDN")
-    desks = executor.run(forged("SELECT DISTINCT desk FROM orders"), world, supervisor)
+    desks = executor.run(forged("SELECT DISTINCT desk FROM orders"), world, supervisor, PATIENT)
     assert desks.table.to_pylist() == [{"desk": "EQ-LDN"}]
     nobody = Principal(user_id="s", role="supervisor")
-    assert executor.run(forged("SELECT desk FROM orders"), world, nobody).table.num_rows == 0
+    assert executor.run(forged("SELECT desk FROM orders"), world, nobody, PATIENT).table.num_rows == 0
     analyst = Principal(user_id="a", role="analyst")
-    alerts = executor.run(forged("SELECT DISTINCT detector, explanation, trader_name FROM alerts"), world, analyst)
+    alerts = executor.run(
+        forged("SELECT DISTINCT detector, explanation, trader_name FROM alerts"), world, analyst, PATIENT
+    )
     assert {row["detector"] for row in alerts.table.to_pylist()} & {"RESTRICTED_LIST", "INSIDER_DEALING"} == set()
     assert {(row["explanation"], row["trader_name"]) for row in alerts.table.to_pylist()} == {(None, None)}
     assert code_of(executor, forged("SELECT * FROM restricted_list"), world, analyst) == "UNKNOWN_VIEW"
@@ -114,7 +118,7 @@ def test_the_role_sees_its_rows_whatever_wall_1_let_through(executor: Executor, 
 @pytest.mark.parametrize("desk", ["x' OR '1'='1", "\\' OR 1=1 --", "${env:PATH}", "EQ-LDN\\"])
 def test_a_hostile_desk_name_sees_nothing(executor: Executor, world: Snapshot, desk: str) -> None:
     person = Principal(role="supervisor", desk=desk)
-    assert executor.run(forged("SELECT desk FROM orders"), world, person).table.num_rows == 0
+    assert executor.run(forged("SELECT desk FROM orders"), world, person, PATIENT).table.num_rows == 0
 
 
 @pytest.mark.parametrize("role", sorted(COPIES))
@@ -141,13 +145,13 @@ def test_errors_are_fixed_texts_without_values(executor: Executor, world: Snapsh
 
 
 def test_rows_and_bytes_are_capped(executor: Executor, world: Snapshot) -> None:
-    limits = ExecutionLimits(max_rows=5)
+    limits = ExecutionLimits(seconds=300, max_rows=5)
     result = executor.run(forged("SELECT order_id FROM orders"), world, OFFICER, limits)
     assert (result.table.num_rows, result.truncated) == (5, True)
     exact = executor.run(forged("SELECT order_id FROM orders LIMIT 5"), world, OFFICER, limits)
     assert (exact.table.num_rows, exact.truncated) == (5, False)
     with pytest.raises(ExecutionError) as caught:
-        executor.run(forged("SELECT * FROM orders"), world, OFFICER, ExecutionLimits(max_bytes=1000))
+        executor.run(forged("SELECT * FROM orders"), world, OFFICER, ExecutionLimits(seconds=300, max_bytes=1000))
     assert caught.value.code == "TOO_LARGE"
 
 
@@ -240,7 +244,7 @@ def test_every_listed_function_means_the_same_after_the_rewrite(
     for sql in statements:
         verdict = check(sql, catalogue, OFFICER, AS_OF)
         assert verdict.allowed, (verdict.rule, verdict.message, sql)
-        got = engine.run(verdict, snapshot, OFFICER).table.to_pylist()
+        got = engine.run(verdict, snapshot, OFFICER, PATIENT).table.to_pylist()
         wanted = raw.sql(sql).toArrow().to_pylist()
         assert [plain(row) for row in got] == [plain(row) for row in wanted], sql
     engine.close()

@@ -175,3 +175,11 @@ def test_a_file_of_statements_survives_any_line(tmp_path: Path) -> None:
     assert "EQ-NYC" in rows[3]["sql"]
     assert not any(row["allowed"] for row in rows[5:])
     assert all(json.dumps(row) and set(row) == {"id", "statement", "allowed", "rule", "message", "sql"} for row in rows)
+
+
+def test_rows_of_a_file_can_be_written_out(tmp_path: Path) -> None:
+    file = tmp_path / "statements.jsonl"
+    file.write_bytes(b'{"sql": "SELECT \'\\ud800\'", "id": "\\udc00"}\n')
+    row = next(check_file(file, CATALOGUE, OFFICER))
+    assert row["rule"] == "CHARACTER"
+    json.dumps(row, ensure_ascii=False).encode("utf-8")
