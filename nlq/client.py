@@ -115,9 +115,9 @@ class Client:
         """State of broker, stream, model and service, with freshness and lag."""
         return dict(self._call("GET", "/status"))
 
-    def alerts(self, limit: int = 50) -> list[dict[str, Any]]:
-        """The newest alerts that the role may see, newest first."""
-        return list(self._call("GET", f"/alerts?limit={int(limit)}")["alerts"])
+    def alerts(self, limit: int = 50, *, timeout: float | None = None) -> list[dict[str, Any]]:
+        """The newest alerts that the role may see, newest first; `timeout` in seconds replaces the client's."""
+        return list(self._call("GET", f"/alerts?limit={int(limit)}", timeout=timeout)["alerts"])
 
     def who(self) -> dict[str, Any]:
         """Whom the token stands for, and the roles it may take."""
@@ -153,11 +153,14 @@ class Client:
                     raise ServiceError(str(event.get("message")), int(event.get("status") or 500))
         raise ServiceError("the service closed the connection before the answer came")
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def _call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, timeout: float | None = None
+    ) -> Any:
         import httpx
 
+        options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
         try:
-            response = self._http.request(method, path, json=body)
+            response = self._http.request(method, path, json=body, **options)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
         _raise_for(response)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SHOWN_ALERTS = 20
 LIST_PX = 340
+FIRST_LOOK_S = 2.0
+"""How long the page may wait for the first list of alerts before it is shown without."""
 SEVERITY = {"CRITICAL": "red", "HIGH": "orange", "MEDIUM": "blue", "LOW": "gray"}
 
 
@@ -26,7 +28,9 @@ def show_sidebar(client: Client, person: Mapping[str, Any], ask: Callable[[str],
         st.subheader("Trade surveillance", anchor=False)
         _live(client)
         if "alerts" in person["views"]:
+            st.session_state.whole_page = True
             _alerts(client, ask)
+            st.session_state.whole_page = False
         st.divider()
         _person(person)
 
@@ -85,9 +89,12 @@ def _state(state: str, detail: str, world: str) -> None:
 def _alerts(client: Client, ask: Callable[[str], None]) -> None:
     st.markdown("**Alerts**")
     try:
-        alerts = client.alerts(limit=SHOWN_ALERTS)
+        alerts = _newest_alerts(client)
     except ServiceError as error:
         st.caption(plain(str(error)))
+        return
+    if alerts is None:
+        st.caption("Loading …")
         return
     if not alerts:
         st.caption("None so far.")
@@ -96,6 +103,21 @@ def _alerts(client: Client, ask: Callable[[str], None]) -> None:
             colour = SEVERITY.get(str(alert.get("severity")), "gray")
             with st.expander(f":{colour}[●] {plain(alert_title(alert))}"):
                 _alert(alert, colour, ask)
+
+
+def _newest_alerts(client: Client) -> list[dict[str, Any]] | None:
+    """Alerts for the list. A run of the whole page never waits for a busy engine; the list's own reruns do."""
+    if not st.session_state.get("whole_page"):
+        st.session_state.alerts = client.alerts(limit=SHOWN_ALERTS)
+    elif "alerts" not in st.session_state:
+        try:
+            st.session_state.alerts = client.alerts(limit=SHOWN_ALERTS, timeout=FIRST_LOOK_S)
+        except ServiceError as error:
+            if error.status:
+                raise
+            return None
+    alerts: list[dict[str, Any]] = st.session_state.alerts
+    return alerts
 
 
 def _alert(alert: Mapping[str, Any], colour: str, ask: Callable[[str], None]) -> None:
@@ -123,6 +145,7 @@ def _person(person: Mapping[str, Any]) -> None:
         chosen = st.selectbox("Role", roles, index=roles.index(person["role"]), key="role-choice")
         if chosen != person["role"]:
             st.session_state.role = chosen
+            st.session_state.pop("alerts", None)  # another role may see others
             st.rerun()
     else:
         st.caption(f"Role: {person['role']}")
