@@ -117,7 +117,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     inside = options.out.resolve().is_relative_to(REPOSITORY)
     if options.reveal_locked and inside:
         raise ValueError("--reveal-locked: the text of locked authors may not be written into the repository")
-    factory = engine_factory(options.engine, {"llm": None if options.llm == "none" else options.llm})
+    authors = {case.author for case in cases}
+    factory = engine_factory(options.engine, {"llm": None if options.llm == "none" else options.llm}, authors)
     worlds = [World(directory, cache_directory()) for directory in options.catalogue]
     broken = set(check_gold([c for c in cases if c.expect == "answer"], worlds, options.as_of))
     if broken:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import duckdb
 import pyarrow as pa
@@ -69,8 +70,13 @@ class Score:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-def engine_factory(path: str, options: Mapping[str, Any]) -> EngineFactory:
+def engine_factory(path: str, options: Mapping[str, Any], authors: Collection[str] = ()) -> EngineFactory:
     """The factory named `module:Class`, opened per catalogue directory through its `open`.
+
+    Args:
+        path: `module:Class`.
+        options: keyword arguments of `open` beside the directory.
+        authors: who asks; an engine that takes `leave_out` does without their approved questions.
 
     Raises:
         ValueError: the name does not lead to a class with `open`.
@@ -81,7 +87,19 @@ def engine_factory(path: str, options: Mapping[str, Any]) -> EngineFactory:
         opener: Callable[..., Asked] = target.open
     except (ImportError, AttributeError) as error:
         raise ValueError(f"--engine {path!r}: {error}; give module:Class, such as nlq.engine:Engine") from error
-    return lambda directory: opener(catalogue=directory, **options)
+    known = {"leave_out": tuple(sorted(authors))} if "leave_out" in inspect.signature(opener).parameters else {}
+    first: list[Any] = []
+
+    def open_engine(directory: Path) -> Asked:
+        if not first or not hasattr(first[0], "parts"):
+            first.append(opener(catalogue=directory, **options, **known))
+            return cast("Asked", first[-1])
+        # One model server serves every world: its file takes 1.6 GB of memory.
+        engine: Any = opener(catalogue=directory, **{**options, "llm": None}, **known)
+        engine.parts.drafter = first[0].parts.drafter
+        return cast("Asked", engine)
+
+    return open_engine
 
 
 class Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +17,12 @@ from streaming.cache import default_cache
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from nlq.draft import Drafter
+    from nlq.draft import Drafter, ModelDrafter
     from nlq.execute import Executor
     from nlq.interpret import Interpreter
     from nlq.learn import Parser
     from nlq.record import Record, RecordSettings
+    from nlq.verified import VerifiedQueries
     from retrieval.retrieve import Document
     from streaming.catalogue import Catalogue
     from streaming.snapshot import Snapshot, SnapshotSource
@@ -109,6 +110,7 @@ def build_parts(
     threshold: float | None = None,
     model_threads: int = 1,
     record_settings: RecordSettings | None = None,
+    leave_out: Collection[str] = (),
 ) -> Parts:
     """Parts over any world.
 
@@ -121,18 +123,21 @@ def build_parts(
         threshold: confidence from which an answer is shown; None takes the calibrated default.
         model_threads: threads of the embedded model; one beside a busy Spark (two fall from 12 to 0.8 tokens/s).
         record_settings: how the record is sealed and for how long it is kept.
+        leave_out: authors whose approved questions are not used, as an evaluation on them must.
     """
     from nlq.execute import Executor
     from nlq.interpret import Interpreter
     from nlq.record import Record
+    from nlq.verified import VerifiedQueries
     from retrieval.values import ValueIndex
 
     catalogue = source.catalogue
+    verified = VerifiedQueries.open(catalogue, leave_out=leave_out)
     executor = Executor(source)
     parser = _parser(catalogue)
     aliases = Interpreter.aliases(catalogue)
     pool = InterpreterPool(
-        catalogue, executor, lambda rows: Interpreter(catalogue, ValueIndex.build(rows, aliases), parser)
+        catalogue, executor, lambda rows: Interpreter(catalogue, ValueIndex.build(rows, aliases), parser, verified)
     )
     parts = Parts(
         catalogue=catalogue,
@@ -140,7 +145,7 @@ def build_parts(
         executor=executor,
         record=Record.open(record_dir, record_settings),
         interpreter=pool,
-        retrieve=_retriever(catalogue),
+        retrieve=_retriever(catalogue, verified),
         drafter=None,
         threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
     )
@@ -150,7 +155,12 @@ def build_parts(
 
 
 def parts_for_directory(
-    directory: str | Path | None, *, llm: str | None, as_of: datetime | None = None, record_dir: Path | None = None
+    directory: str | Path | None,
+    *,
+    llm: str | None,
+    as_of: datetime | None = None,
+    record_dir: Path | None = None,
+    leave_out: Collection[str] = (),
 ) -> Parts:
     """Parts over a catalogue directory, with a Spark session of their own."""
     import tempfile
@@ -165,7 +175,7 @@ def parts_for_directory(
     source = DirectorySource(directory, spark, as_of)
     if record_dir is None:
         record_dir = Path(tempfile.mkdtemp(prefix="nlq-record-"))
-    parts = build_parts(source, record_dir=record_dir, llm=llm, model_threads=2)
+    parts = build_parts(source, record_dir=record_dir, llm=llm, model_threads=2, leave_out=leave_out)
     parts.on_close.insert(0, source.close)
     return parts
 
@@ -183,19 +193,17 @@ def _parser(catalogue: Catalogue) -> Parser | None:
         return None
 
 
-def _retriever(catalogue: Catalogue) -> Callable[[str, str], Sequence[Any]]:
+def _retriever(catalogue: Catalogue, verified: VerifiedQueries) -> Callable[[str, str], Sequence[Any]]:
     """Retrieval is built at its first use: the answers of the deterministic path never need it."""
     lock = threading.Lock()
     held: list[Any] = []
 
     def retrieve(question: str, role: str) -> Sequence[Any]:
-        from nlq.verified import VerifiedQueries
         from retrieval.retrieve import Retriever
 
         with lock:
             if not held:
-                examples = VerifiedQueries.open(catalogue).documents()
-                held.append(Retriever.open(catalogue, examples=examples, cache=default_cache()))
+                held.append(Retriever.open(catalogue, examples=verified.documents(), cache=default_cache()))
         return held[0].retrieve(question, k=8, role=role)
 
     return retrieve
@@ -217,4 +225,15 @@ def _attach_model(parts: Parts, llm: str, token: str | None, model: str | None, 
         server.start()
         parts.on_close.append(server.stop)
         llm, token, model = server.url, server.token, "embedded"
-    parts.drafter = ModelDrafter(parts.catalogue, url=llm, token=token, model=model or "default")
+    parts.drafter = drafter = ModelDrafter(parts.catalogue, url=llm, token=token, model=model or "default")
+    threading.Thread(target=_warm, args=(drafter,), daemon=True, name="model-warm-up").start()
+
+
+def _warm(drafter: ModelDrafter) -> None:
+    """Let the model read its instructions before the first question, which would otherwise wait for it."""
+    from nlq.draft import DraftError
+
+    try:
+        drafter.warm()
+    except DraftError as error:
+        log.warning("the model could not be warmed up: %s", error)

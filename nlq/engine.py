@@ -14,7 +14,7 @@ from nlq.explain import conditions_left_out, counts_rows
 from nlq.fingerprint import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -55,7 +55,12 @@ class Engine:
 
     @classmethod
     def open(
-        cls, catalogue: str | Path | None = None, llm: str | None = "embedded", *, as_of: datetime | None = None
+        cls,
+        catalogue: str | Path | None = None,
+        llm: str | None = "embedded",
+        *,
+        as_of: datetime | None = None,
+        leave_out: Collection[str] = (),
     ) -> Engine:
         """Open a catalogue directory in process.
 
@@ -63,13 +68,14 @@ class Engine:
             catalogue: directory with `catalogue.yaml` and a file per view.
             llm: `embedded`, the URL of an OpenAI-compatible endpoint, or None for the deterministic path alone.
             as_of: the clock of the world, if not the one in its `world.json`.
+            leave_out: authors whose approved questions are not used, as an evaluation on them must.
 
         Raises:
             streaming.catalogue.CatalogueError: the directory is not a world.
         """
         from nlq.build import parts_for_directory
 
-        return cls(parts_for_directory(catalogue, llm=llm, as_of=as_of))
+        return cls(parts_for_directory(catalogue, llm=llm, as_of=as_of, leave_out=leave_out))
 
     def close(self) -> None:
         """Release what `open` started."""
