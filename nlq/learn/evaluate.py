@@ -96,8 +96,8 @@ def _score(tally: Tally, logits: Logits, i: int, example: Example, batcher: Batc
     tally.add("views within top 4", set(gold.views) <= top)
     truth = _pairs(gold)
     core, core_truth = _core(roles), _core(truth)
-    _count(tally.role, "all roles", roles, truth)
-    _count(tally.role, "core roles", core, core_truth)
+    _count(tally.role, "all", roles, truth)
+    _count(tally.role, "core", core, core_truth)
     for name in CORE_ROLES:
         _count(tally.role, name, {p for p in core if p[1] == name}, {p for p in core_truth if p[1] == name})
     for name in SHAPES:
@@ -133,13 +133,13 @@ def table(tally: Tally) -> str:
         base = tally.n if name in of_all else tally.n - tally.answerable if "caught" in name else tally.answerable
         lines.append(f"| {name} | {count}/{base} = {100 * count / max(base, 1):.1f} % |")
     lines += ["", "| role or shape | precision | recall | F1 | gold |", "| --- | --- | --- | --- | --- |"]
-    for kind in (tally.role, tally.shape):
-        for name, (hit, extra, missed) in kind.items():
+    for kind, counts in (("role", tally.role), ("shape", tally.shape)):
+        for name, (hit, extra, missed) in counts.items():
             if hit + missed < 20:
                 continue
             precision, recall = hit / max(hit + extra, 1), hit / (hit + missed)
             f1 = 2 * hit / max(2 * hit + extra + missed, 1)
-            lines.append(f"| {name} | {precision:.3f} | {recall:.3f} | {f1:.3f} | {hit + missed} |")
+            lines.append(f"| {kind} {name} | {precision:.3f} | {recall:.3f} | {f1:.3f} | {hit + missed} |")
     return "\n".join(lines)
 
 
