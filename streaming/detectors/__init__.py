@@ -57,7 +57,7 @@ class Look:
     rows: Callable[[str], list[dict[str, Any]]]
     """Reference view → its rows."""
     since: datetime
-    """Windows that end after it are asked about; the frames reach back further, so that they are complete."""
+    """The frames have the rows from here on: windows that start earlier are not complete."""
     until: datetime
     """Watermark: windows that end at or before it are final."""
     as_of: datetime

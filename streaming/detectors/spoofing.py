@@ -83,8 +83,9 @@ class Spoofing:
 
     def _episodes(self, look: Look, th: ThresholdSet) -> list[Episode]:
         """Windows above the thresholds, overlapping ones joined."""
+        since_us = int(look.since.timestamp() * 1e6)
         flow = look.frame("order_flow_30s").where(
-            f"is_final AND n_new + n_cancel >= {th['min_orders']} AND opposite_fill_qty > 0 "
+            f"is_final AND window_start_ts >= timestamp_micros({since_us}L) AND n_new + n_cancel >= {th['min_orders']} AND opposite_fill_qty > 0 "
             f"AND (n_cancel >= {th['cancel_ratio']} * n_new)"
         )
         norms = _Norms(look)
