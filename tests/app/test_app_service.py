@@ -158,6 +158,9 @@ def test_tokens_are_revoked_expire_and_are_stored_as_hashes(setup: Setup, tmp_pa
     assert not (tmp_path / "access" / "access.sqlite").stat().st_mode & 0o077
     with pytest.raises(AccessDenied):
         setup.access.owner(token, now=datetime.now(UTC) + timedelta(days=91))
+    for wrong in (token[:-1] + ("A" if token[-1] != "A" else "B"), token[:13], token + "x", token.upper()):
+        with pytest.raises(AccessDenied):
+            setup.access.owner(wrong)
     assert setup.access.revoke(token)
     assert not setup.access.revoke(token)
     with pytest.raises(AccessDenied):

@@ -210,6 +210,20 @@ def test_an_old_head_put_back_with_a_cut_tail_is_found_by_the_kept_checkpoints(t
     assert not verify(tmp_path / "record").intact
 
 
+def test_a_cut_tail_is_found_by_the_head_alone_before_any_checkpoint(tmp_path: Path) -> None:
+    record = Record.open(tmp_path / "record")
+    for _ in range(4):
+        record.begin({"user_id": "anna", "question": "one"})
+    path = tmp_path / "record" / "record.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert verify(tmp_path / "record").intact
+    for kept in range(4):
+        path.write_bytes(b"".join(lines[:kept]))
+        report = verify(tmp_path / "record")
+        assert report.checkpoints == 0
+        assert not report.intact, kept
+
+
 def test_100_000_entries_are_verified_within_five_seconds(tmp_path: Path) -> None:
     directory, seals = tmp_path / "record", tmp_path / "record-seal"
     directory.mkdir()
