@@ -111,6 +111,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     pooled, parsers = Tally(), []
     for k in options.folds or range(len(FOLDS)):
         unseen = [e for e in examples if e.author in FOLDS[k]]
+        if not any(e.outcome == "answer" for e in unseen):
+            continue
         parser = Parser.load(catalogue, encoder=options.encoder, without_author=min(FOLDS[k]))
         parsers.append((parser, unseen))
         tally = evaluate(parser.network, parser.batcher, unseen)

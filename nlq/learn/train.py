@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 class Recipe:
     """Everything that decides the weights, besides the data.
 
-    First the heads are trained on a frozen encoder. With a `rank`, its upper layers are tuned with them afterwards: that
-    costs some four times as much an epoch, and spoils the encoder when the heads are still random.
+    First the heads are trained on a frozen encoder. With a `rank`, its upper layers are tuned with them afterwards, at
+    some four times the cost of an epoch.
     """
 
     head_epochs: int = 8

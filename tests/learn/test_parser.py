@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
     from streaming.catalogue import Catalogue
 
-RECIPE = Recipe(
-    head_epochs=60, tuned_epochs=4, batch_size=2, rank=4, tuned_layers=1, columns=48, head_rate=5e-3
-)
+RECIPE = Recipe(head_epochs=60, tuned_epochs=4, batch_size=2, rank=4, tuned_layers=1, columns=48, head_rate=5e-3)
 
 
 @pytest.fixture(scope="module")
