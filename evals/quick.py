@@ -134,6 +134,29 @@ def wordings(case: dict[str, Any]) -> list[str]:
     return [case["question"], *case.get("paraphrases", ())]
 
 
+class Kept:
+    """A parser whose proposals are kept on disk: they don't change while the rules do."""
+
+    def __init__(self, author: str, load: Any) -> None:
+        self.path = Path(tempfile.gettempdir()) / "nlq_quick" / f"proposals_{author}.pickle"
+        self.held: dict[Any, Any] = pickle.loads(self.path.read_bytes()) if self.path.exists() else {}
+        self.load, self.parser = load, None
+
+    def propose(self, question: str, history: Any = (), role: str = "officer") -> Any:
+        """As `Parser.propose`."""
+        key = (question, tuple(t.sql for t in history), role)
+        if key not in self.held:
+            self.parser = self.parser or self.load()
+            self.held[key] = self.parser.propose(question, history, role)
+            if len(self.held) % 100 == 0:
+                self.save()
+        return self.held[key]
+
+    def save(self) -> None:
+        """Write what is held."""
+        self.path.write_bytes(pickle.dumps(self.held))
+
+
 class Oracle:
     """A parser that knows the gold: what the binder makes of a perfect proposal."""
 
@@ -188,6 +211,7 @@ def main() -> None:
     args.add_argument("--out", default="")
     args.add_argument("--grep", default="")
     args.add_argument("--threshold", type=float, default=0.0)
+    args.add_argument("--guided", action="store_true")
     args.add_argument("--oracle", action="store_true", help="proposals read off the gold: the limit of the binder")
     opts = args.parse_args()
     parser: Any = Oracle() if opts.oracle else None
@@ -196,6 +220,7 @@ def main() -> None:
 
         parser = {}
     engine = interpreter(parser or None)
+    engine.guided = opts.guided or opts.oracle
     sink = open(opts.out, "w") if opts.out else None
     total: dict[str, int] = {}
     for author in opts.authors:
@@ -205,7 +230,7 @@ def main() -> None:
         began = time.perf_counter()
         if opts.parser:
             if author not in parser:
-                parser[author] = Parser.load(engine.catalogue, without_author=author)
+                parser[author] = Kept(author, lambda a=author: Parser.load(engine.catalogue, without_author=a))
             engine.parser = parser[author]
         for case in cases_of(author):
             history = [Turn(question=h["question"], sql=fill(h["sql"])) for h in case.get("history") or ()]
@@ -269,6 +294,8 @@ def main() -> None:
                     print(
                         f"[{kind}] {case['id']} {wording}\n   got({got.outcome}) {got.draft.sql if got.draft else got.reason}\n   gold {case['sql'][0] if case.get('sql') else expect}\n   why {got.reason} {got.doubts}"
                     )
+        if opts.parser:
+            parser[author].save()
         spent = time.perf_counter() - began
         _line(author, n, spent)
         for k, v in n.items():

@@ -90,11 +90,19 @@ class InterpreterPool:
 
     def _visible_rows(self, user: Principal, snapshot: Snapshot) -> dict[str, pa.Table]:
         from nlq.guard import check
+        from retrieval.values import FACT_COLUMNS
 
         rows = {}
         for name, view in self._catalogue.views.items():
             if view.kind == "reference" and name in self._catalogue.roles[user.role].views:
                 verdict = check(f"SELECT * FROM {name}", self._catalogue, user, as_of=snapshot.as_of)
+                if verdict.allowed:
+                    rows[name] = self._executor.run(verdict, snapshot, user).table
+        for name, columns in FACT_COLUMNS.items():
+            if name in self._catalogue.views and name in self._catalogue.roles[user.role].views:
+                verdict = check(
+                    f"SELECT DISTINCT {', '.join(columns)} FROM {name}", self._catalogue, user, as_of=snapshot.as_of
+                )
                 if verdict.allowed:
                     rows[name] = self._executor.run(verdict, snapshot, user).table
         return rows

@@ -70,6 +70,8 @@ class Interpreter:
         self.catalogue, self.values, self.parser, self.verified = catalogue, values, parser, verified
         self.lexicon = Lexicon.load(catalogue)
         self.extractor = Extractor(self.lexicon, values)
+        self.guided = False
+        """Whether learnt roles and shapes steer the plan, or only vote on the view and on the confidence."""
         self.confidence = _confidence(with_parser=parser is not None)
 
     @property
@@ -195,6 +197,8 @@ class Interpreter:
         if role is None or ranked[0][0] in role.views:
             return ranked
         named = any(s.name == ranked[0][0] for m in reading.mentions for s in m.of("view") if not m.of("dim"))
+        noun = ranked[0][0].replace("_", " ").rstrip("s")
+        named = named or noun in reading.question.lower()
         best = next((p for p in ranked if p[0] in role.views), None)
         if best is None or named or ranked[0][1] - best[1] > 1.5:
             return ranked
@@ -236,15 +240,22 @@ class Interpreter:
     def _score(self, features: Mapping[str, float], doubts: Sequence[str]) -> float:
         if self.confidence is None:
             return 0.95 if not doubts else max(0.05, 0.5 - 0.1 * len(doubts))
-        return self.confidence.score(features)
+        believed = 1.0
+        if features.get("has_parser") and "agree_main" not in self.confidence.names:
+            # Without a calibration that knows the parser its disagreement can only take trust away.
+            doubt = min(features.get("agree_main", 0.0), features.get("agree_outcome", 0.0))
+            believed = 1.0 if doubt > -0.7 else 0.5 if doubt > -1.6 else 0.1
+        return self.confidence.score(features) * believed
 
     def _draft(
         self, world: World, reading: Reading, ranked: list[tuple[str, float]], proposal: Proposal | None
     ) -> Interpretation:
         view, score = ranked[0]
         margin = score - ranked[1][1]
-        bound = Binder(world, reading, view, proposal).bind()
-        shape = Shaper(world, reading, bound, proposal).build()
+        # The learnt roles are trusted with the structure only once their measured quality allows it.
+        guide = proposal if self.guided else None
+        bound = Binder(world, reading, view, guide).bind()
+        shape = Shaper(world, reading, bound, guide).build()
         plan = shape.plan
         sql = shape.raw or compile_plan(plan)
         left = leftovers(reading, shape.used)

@@ -31,6 +31,15 @@ COLUMNS: dict[str, str] = {
 }  # fmt: skip
 """Column → category. Categories are what the binder maps back to a view's columns."""
 
+FACT_COLUMNS: dict[str, tuple[str, ...]] = {
+    "orders": ("reject_reason",),
+    "dead_letters": ("topic", "producer", "error_field"),
+    "alerts": ("assigned_to",),
+    "personal_trades": ("broker",),
+    "ingest_status": ("topic",),
+}
+"""Columns of views that are no reference whose few distinct values people name."""
+
 PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"^(?:t\d{2,5}|algo\d{1,3})$", re.I), "trader"),
     (re.compile(r"^[cehmx]r?-\d{3,5}$", re.I), "account"),

@@ -92,7 +92,11 @@ class _Text:
         i = 0
         while i < len(tokens):
             low = tokens[i].low
-            if low[0].isdigit() and (m := re.fullmatch(r"(\d+)(s|sec|m|min|mins|h|hr|hrs|d|am|pm|day|z)", low)):
+            if (
+                low[0].isdigit()
+                and low != "2day"
+                and (m := re.fullmatch(r"(\d+)(s|sec|m|min|mins|h|hr|hrs|d|am|pm|day|z)", low))
+            ):
                 pieces += [(m.group(1), i, i + 1), (m.group(2), i, i + 1)]
                 i += 1
                 continue
