@@ -140,7 +140,8 @@ class Kept:
     def __init__(self, author: str, load: Any) -> None:
         self.path = Path(tempfile.gettempdir()) / "nlq_quick" / f"proposals_{author}.pickle"
         self.held: dict[Any, Any] = pickle.loads(self.path.read_bytes()) if self.path.exists() else {}
-        self.load, self.parser = load, None
+        self.load = load
+        self.parser: Any = None
 
     def propose(self, question: str, history: Any = (), role: str = "officer") -> Any:
         """As `Parser.propose`."""
