@@ -135,6 +135,7 @@ class Ingest:
         if self._session is not session:
             # Re-planning in the middle costs more than it gains on a few thousand rows.
             session.conf.set("spark.sql.adaptive.enabled", "false")
+            session.conf.set("spark.sql.constraintPropagation.enabled", "false")  # dear to plan with so many columns
             self._session, self._known = session, None
         if self._known is not reference:
             for name, (view, columns) in _LOOKUPS.items():
