@@ -15,4 +15,4 @@ if __name__ == "__main__":
     bootstrap, data = sys.argv[1], Path(sys.argv[2])
     spark = build_session("crash", driver_memory="1g", scratch=data)
     LivePipeline.start(spark, Catalogue.load(), bootstrap, data, PipelineSettings(history_every_s=1.0, trigger_ms=100))
-    time.sleep(600)
+    time.sleep(1500)
