@@ -33,7 +33,6 @@ VALUES_TTL_S = 60.0
 """How old the index of names may be before a question waits for a new one. Reference data changes rarely within a day;
 a minute keeps a newly listed instrument askable without re-reading nine views for every question."""
 
-DEFAULT_THRESHOLD = 0.9
 """Confidence from which a draft is shown as an answer; its risk–coverage curve is in docs/evaluation.md."""
 
 
@@ -134,7 +133,7 @@ def build_parts(
         leave_out: authors whose approved questions are not used, as an evaluation on them must.
     """
     from nlq.execute import Executor
-    from nlq.interpret import Interpreter
+    from nlq.interpret import Interpreter, default_threshold
     from nlq.record import Record
     from nlq.verified import VerifiedQueries
     from retrieval.values import ValueIndex
@@ -155,7 +154,7 @@ def build_parts(
         interpreter=pool,
         retrieve=_retriever(catalogue, verified),
         drafter=None,
-        threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
+        threshold=default_threshold(with_parser=parser is not None) if threshold is None else threshold,
     )
     if llm is not None:
         _attach_model(parts, llm, llm_token, llm_model, model_threads)

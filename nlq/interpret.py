@@ -297,6 +297,12 @@ class Interpreter:
         )
 
 
+def default_threshold(*, with_parser: bool) -> float:
+    """Confidence from which an answer is shown: the calibrated one, or a cautious one before there is a calibration."""
+    model = _confidence(with_parser=with_parser)
+    return model.threshold if model is not None else 0.9
+
+
 def _confidence(*, with_parser: bool) -> Confidence | None:
     """The calibrated model that goes with the route; None before there is one."""
     from nlq.learn.confidence import SHIPPED, CalibrationError, Confidence
