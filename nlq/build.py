@@ -33,8 +33,6 @@ VALUES_TTL_S = 60.0
 """How old the index of names may be before a question waits for a new one. Reference data changes rarely within a day;
 a minute keeps a newly listed instrument askable without re-reading nine views for every question."""
 
-"""Confidence from which a draft is shown as an answer; its risk–coverage curve is in docs/evaluation.md."""
-
 
 @dataclass(kw_only=True)
 class Parts:

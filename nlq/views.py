@@ -59,6 +59,11 @@ def scores(reading: Reading, catalogue: Catalogue, lexicon: Lexicon, proposal: P
             if view in out:
                 out[view] += 0.7
     text = reading.question.lower()
+    if re.search(r"\b(?:average|avg|mean) trade volume\b", text) and not own and "market_trades" in out:
+        out["market_trades"] += 4.0  # the glossary: mean quantity per print on the public tape
+    if any(s.name == "cancel_ratio" for m in reading.mentions for s in m.of("meas")) and "orders" in out:
+        if not re.search(r"alert|window|baseline|norm", text):
+            out["orders"] += 1.6  # the glossary: over orders
     if (
         re.search(
             r"\b(?:busiest|peak|quietest|widest|worst|which|biggest|dead|single|one|best|those|largest)\b[^.?]{0,25}\bminutes?\b|\bminutes? (?:today|where|when|with|in which)\b",

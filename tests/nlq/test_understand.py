@@ -269,3 +269,15 @@ def test_compiled_sql_parses_to_itself(where: list[str], keys: list[str], limit:
     )
     once = sqlglot.parse_one(compile_plan(plan), dialect="databricks").sql(dialect="databricks")
     assert sqlglot.parse_one(once, dialect="databricks").sql(dialect="databricks") == once
+
+
+def test_the_headlines_are_rows_of_fills_and_prints_of_the_tape(interpreter: Interpreter) -> None:
+    for question in HEADLINES:
+        found = interpreter.interpret(question, as_of=AS_OF, principal=Principal())
+        assert found.draft is not None
+        assert found.draft.sql.startswith("SELECT exec_id")
+    volume = interpreter.interpret(
+        "What's the average trade volume of ABC Corp. for the last 5 minutes?", as_of=AS_OF, principal=Principal()
+    )
+    assert volume.draft is not None
+    assert "FROM market_trades" in volume.draft.sql
