@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from nlq.guard.names import FEW, LISTED, ROW_MAKERS, Facts, Scope, conditions, pinned
+from nlq.guard.facts import FEW, LISTED, ROW_MAKERS, Facts, Scope, conditions, pinned
 from nlq.guard.rules import Refused
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from nlq.contracts import Principal, Verdict
 from nlq.guard.clock import pin_clock
 from nlq.guard.cost import check_cost, check_literals
 from nlq.guard.limits import GuardLimits
-from nlq.guard.names import Facts, resolve
+from nlq.guard.names import resolve
 from nlq.guard.nodes import check_nodes
 from nlq.guard.policy import Policy, policy_of
 from nlq.guard.rules import MESSAGES, Refused
@@ -19,6 +19,7 @@ from nlq.guard.text import check_characters, generate, parse
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from nlq.guard.facts import Facts
     from streaming.catalogue import Catalogue
 
 _MAX_ROUNDS = 3
