@@ -111,7 +111,11 @@ roles:
 
 def run_all(executor: Executor, snapshot: Snapshot, spark: SparkSession, seconds: float) -> list[Stopped]:
     """Every kind with a limit of `seconds`."""
-    return [run_one(kind, sql, executor, snapshot, spark, seconds) for kind, sql in KINDS.items()]
+    ended = []
+    for kind, sql in KINDS.items():
+        ended.append(run_one(kind, sql, executor, snapshot, spark, seconds))
+        print(f"  {ended[-1]}", flush=True)
+    return ended
 
 
 def run_one(
