@@ -180,7 +180,7 @@ class Shaper:
             accounts = mention.kind == "sense" and any(s.name.startswith("account_type=") for s in mention.of("code"))
             if (
                 accounts
-                and (not self._group_led(i) or 'account' in mention.text.lower() or self.m[i - 1].text.lower() != 'by')
+                and (not self._group_led(i) or "account" in mention.text.lower() or self.m[i - 1].text.lower() != "by")
                 and "account_id" not in self.bound.filtered
                 and (self._group_led(i) or self._asked_for(i))
                 and not self._followed_by_noun(i)

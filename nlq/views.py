@@ -58,6 +58,17 @@ def scores(reading: Reading, catalogue: Catalogue, lexicon: Lexicon, proposal: P
         for view in ("market_trades", "trade_stats_1m", "quotes"):
             if view in out:
                 out[view] += 0.7
+    _wording_votes(reading, own, out)
+    if own and "executions" in out:
+        out["executions"] += 0.6
+    if proposal is not None:
+        for view in out:
+            out[view] += 2.0 * math.log(max(proposal.main_view.get(view, 0.0), 1e-3)) + 6
+    return out
+
+
+def _wording_votes(reading: Reading, own: bool, out: dict[str, float]) -> None:
+    """Turns of phrase that mean one view whatever single words say: the glossary's, and names of windows."""
     text = reading.question.lower()
     if re.search(r"\b(?:average|avg|mean) trade volume\b", text) and not own and "market_trades" in out:
         out["market_trades"] += 4.0  # the glossary: mean quantity per print on the public tape
@@ -80,12 +91,6 @@ def scores(reading: Reading, catalogue: Catalogue, lexicon: Lexicon, proposal: P
         out["order_flow_30s"] += 3.0
     if "spread" in text and "quotes" in out and not re.search(r"fill|execut|effective|our |we |trade", text):
         out["quotes"] += 0.8
-    if own and "executions" in out:
-        out["executions"] += 0.6
-    if proposal is not None:
-        for view in out:
-            out[view] += 2.0 * math.log(max(proposal.main_view.get(view, 0.0), 1e-3)) + 6
-    return out
 
 
 def has(catalogue: Catalogue, view: str, column: str) -> bool:

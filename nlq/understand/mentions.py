@@ -165,7 +165,9 @@ class Extractor:
                 or (h.how in ("name",) and h.category == "symbol")
             ]
         if len(low) <= 2 and not part[0].text.isupper():
-            hits = [h for h in hits if (h.category == "symbol" and len(low) == 2) or h.how == "name" or h.category == "desk"]
+            hits = [
+                h for h in hits if (h.category == "symbol" and len(low) == 2) or h.how == "name" or h.category == "desk"
+            ]
         return list(hits)
 
     def _identifier(self, question: str, tokens: Sequence[Token], i: int) -> list[Mention]:
