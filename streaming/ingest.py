@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
@@ -18,13 +19,14 @@ from streaming.reference import ReferenceFault, decode_reference
 from streaming.segments import COLUMNS, DEAD, materialised, open_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
 
     from streaming.arrivals import Arrivals
     from streaming.live_views import LiveViews, Offsets
+    from streaming.read_ahead import Message
     from streaming.reference import ReferenceRows
 
 log = logging.getLogger(__name__)
@@ -47,13 +49,20 @@ class BatchFailed(RuntimeError):
 class Ingest:
     """Turns checked messages into segments. Called by one thread at a time."""
 
-    def __init__(self, live: LiveViews, arrivals: Arrivals, room: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        live: LiveViews,
+        arrivals: Arrivals,
+        room: Callable[[], bool] = lambda: True,
+        ahead: Callable[[Mapping[int, int]], list[Message]] = lambda _: [],
+    ) -> None:
         """Args:
         live: where batches are published.
         arrivals: memory of ids and times.
         room: False while memory is full of rows that history does not have yet; batches then wait.
+        ahead: reads the reference topic from the given offsets to its end (`streaming.read_ahead`).
         """
-        self.live, self.arrivals, self.room = live, arrivals, room
+        self.live, self.arrivals, self.room, self.ahead = live, arrivals, room, ahead
         self.checkpoint: Path | None = None
         self.batches: deque[Batch] = deque()
         """Published and not yet in history."""
@@ -88,6 +97,7 @@ class Ingest:
         reference = newest.reference
         if offsets.get(REFERENCE, {}) != newest.offsets.get(REFERENCE, {}):
             reference, extra = self._reference(batch, reference, newest.number + 1)
+            reference = self._reference_ahead(reference, offsets[REFERENCE])
         self._prepare(session, reference)
         batch.createOrReplaceTempView("batch")
         open_plan(session, newest.segments[-1].plan).createOrReplaceTempView("carried")
@@ -159,6 +169,14 @@ class Ingest:
                 faults.append((row, fault))
         extra = [self._faults(batch.sparkSession, faults, number)] if faults else []
         return (reference.with_changes(changes) if changes else reference), extra
+
+    def _reference_ahead(self, reference: ReferenceRows, begin: Mapping[int, int]) -> ReferenceRows:
+        """Take in what follows on the reference topic; unusable messages are left to their own batch."""
+        changes = []
+        for key, raw in self.ahead(begin):
+            with contextlib.suppress(ReferenceFault):
+                changes.append(decode_reference(reference.views, key, raw))
+        return reference.with_changes(changes) if changes else reference
 
     def _faults(self, session: SparkSession, faults: list[tuple[Any, ReferenceFault]], number: int) -> Segment:
         """A segment of dead letters of the reference topic."""

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,7 @@ from streaming.live_views import Generation, LiveViews, Segment
 from streaming.maintenance import Maintenance
 from streaming.messages import EVENT_TOPICS, REFERENCE
 from streaming.outbox import Outbox
+from streaming.read_ahead import read_ahead
 from streaming.reader import FACTS, Reader
 from streaming.reference import ReferenceRows, ReferenceTable, reference_views
 from streaming.segments import DDL, DEAD, materialised
@@ -77,7 +79,7 @@ class LivePipeline:
         self._last = self.history.last_manifest()
         arrivals = Arrivals(settings.duplicate_horizon, int(settings.late_after_s * 1e6), settings.idle_after_s)
         self.live = LiveViews(self._restore(arrivals))
-        self.ingest = Ingest(self.live, arrivals, self._room)
+        self.ingest = Ingest(self.live, arrivals, self._room, partial(read_ahead, connection))
         self._outbox = Outbox(connection)
         self._maintenance = Maintenance(
             self._session, self.live, self.ingest, self.history, self._reference_table, settings,
