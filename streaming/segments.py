@@ -85,7 +85,12 @@ class ColumnarCopy:
         none = getattr(getattr(jvm.scala, "None$"), "MODULE$")
         level = jvm.org.apache.spark.storage.StorageLevel.MEMORY_AND_DISK()
         # Not DataFrame.persist(): a registered cache entry is compared with every plan of every later query.
-        self.plan = getattr(relation, "MODULE$").apply(level, frame._jdf.queryExecution(), none)
+        built = getattr(relation, "MODULE$").apply(level, frame._jdf.queryExecution(), none)
+        # A plan that ends in a sort names attributes in its ordering that a relation read twice in one statement cannot
+        # map to its new ones ("key not found"). The copies promise no order.
+        unordered = getattr(getattr(jvm.scala.collection.immutable, "Nil$"), "MODULE$")
+        self.plan = built.copy(built.output(), built.cacheBuilder(), unordered)
+        getattr(self.plan, "statsOfPlanToCache_$eq")(built.statsOfPlanToCache())
         self.plan.cacheBuilder().cachedColumnBuffers().count()
 
     def free(self) -> None:
