@@ -260,7 +260,7 @@ class _Query:
         self._seal.close_registry(session)
         frame = session.sql(self._sql)
         self._seal.check_analysed(frame, views)
-        table: pa.Table = frame.limit(self._limits.max_rows + 1).toArrow()
+        table: pa.Table = self._seal.planned(frame).limit(self._limits.max_rows + 1).toArrow()
         if table.nbytes > self._limits.max_bytes:
             raise ExecutionError("TOO_LARGE")
         return table

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlq.engine_functions import FUNCTIONS, TABLE_FUNCTIONS
+from streaming.segments import open_plan
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -170,6 +171,15 @@ class Seal:
                     raise PlanRefused(line)
             elif line not in ANALYSED_OPERATORS and line not in self._classes:
                 raise PlanRefused(line)
+
+    def planned(self, frame: DataFrame) -> DataFrame:
+        """The checked statement in a session that has its functions, in which it can be planned and run.
+
+        Delta plans its data skipping with functions of its own, looked up in the session that runs the statement. The
+        statement itself is resolved and checked by then: no name of its text is looked up again.
+        """
+        execution: Any = frame._jdf.queryExecution()
+        return open_plan(self.open(), execution.analyzed())
 
     def _java_set(self, names: frozenset[str]) -> Any:
         found = self._jvm.java.util.HashSet()

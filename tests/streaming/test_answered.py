@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,12 +10,11 @@ import pytest
 from nlq.contracts import Principal
 from nlq.execute import Executor
 from nlq.guard import check
+from streaming.maintenance import Maintenance
 from tests.streaming.conftest import order, quote, trade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from pyspark.sql import SparkSession
 
     from tests.streaming.conftest import Route
 
@@ -34,8 +34,17 @@ def executor(route: Route) -> Iterator[Executor]:
     made.close()
 
 
-def test_every_view_answers_through_both_walls(route: Route, executor: Executor, spark: SparkSession) -> None:
+@pytest.mark.parametrize("history", [False, True])
+def test_every_view_answers_through_both_walls(route: Route, executor: Executor, history: bool) -> None:
     officer, auditor = Principal(), Principal(role="auditor")
+    if history:
+        old = route.maintenance
+        route.maintenance = Maintenance(old.session, old.live, old.ingest, old.history, old.reference,
+                                        replace(old.settings, live_rows=0, history_every_s=0.0), old.publish, None)  # fmt: skip
+        for n in range(4):
+            route.feed([quote(10 + n, 2 + n, 9.99, 10.01)])
+            route.maintenance.tick()
+        assert route.live.newest.base_version is not None
     with route.snapshot() as snapshot:
         for view in route.catalogue.views:
             user = auditor if view == "query_audit" else officer

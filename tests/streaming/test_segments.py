@@ -16,5 +16,7 @@ def test_a_copy_of_sorted_rows_can_be_joined_with_itself(spark: SparkSession) ->
     session = spark.newSession()
     open_plan(session, copy.plan).createOrReplaceTempView("copied")
     joined = "SELECT count(*) FROM copied a JOIN copied b ON a.v = b.v + 1 WHERE a.kind = 1 AND b.kind = 0"
-    assert session.sql(joined).first()[0] == 3 + 4 + 4  # 1, 3, 5 once each; 7 and 9 are twice there, beside 6 and 8 twice
+    assert (
+        session.sql(joined).first()[0] == 3 + 4 + 4
+    )  # 1, 3, 5 once each; 7 and 9 are twice there, beside 6 and 8 twice
     copy.free()
