@@ -127,14 +127,7 @@ class Engine:
         if problem := _unusable(question, user, self.parts.catalogue.roles):
             return replace(problem, query_id=trace.query_id)
         with self.parts.source.snapshot(as_of) as snapshot:
-            pinned = Answer(
-                status=Status.FAILED,
-                question=question,
-                query_id=trace.query_id,
-                as_of=snapshot.as_of,
-                offsets=snapshot.offsets,
-                versions=snapshot.versions,
-            )
+            pinned = _pinned(question, trace.query_id, snapshot)
             with trace.stage("understand"):
                 understood = self.parts.interpreter(user, snapshot).interpret(
                     question, as_of=snapshot.as_of, principal=user, history=history
@@ -234,14 +227,7 @@ class Engine:
         trace.query_id = self.parts.record.begin({**trace.facts, "query_id": trace.query_id})
         try:
             with self.parts.source.snapshot(as_of) as snapshot:
-                pinned = Answer(
-                    status=Status.FAILED,
-                    question=sql,
-                    query_id=trace.query_id,
-                    as_of=snapshot.as_of,
-                    offsets=snapshot.offsets,
-                    versions=snapshot.versions,
-                )
+                pinned = _pinned(sql, trace.query_id, snapshot)
                 draft = Draft(sql=sql, origin="person", confidence=1.0, reading="SQL as given.")
                 answer = self._run(pinned, draft, user, snapshot, trace)
         except Exception as error:  # noqa: BLE001 - same boundary as in ask
@@ -262,6 +248,18 @@ class Engine:
         if blamed:
             return "No rows. There would be some without: " + "; or without: ".join(blamed)
         return "No rows, and no single condition is to blame: several together leave nothing."
+
+
+def _pinned(question: str, query_id: str, snapshot: Snapshot) -> Answer:
+    """An answer that has nothing yet but what it will have read; each outcome fills in the rest."""
+    return Answer(
+        status=Status.FAILED,
+        question=question,
+        query_id=query_id,
+        as_of=snapshot.as_of,
+        offsets=snapshot.offsets,
+        versions=snapshot.versions,
+    )
 
 
 def _fault(error: Exception, query_id: str) -> str:
