@@ -270,6 +270,11 @@ def main() -> None:
                             {
                                 "id": case["id"],
                                 "q": wording,
+                                "sql": got.draft.sql if got.draft else None,
+                                "doubts": list(got.doubts),
+                                "mode": next(
+                                    (k[5:] for k, v in got.features.items() if k.startswith("mode_") and v), ""
+                                ),
                                 "expect": expect,
                                 "outcome": got.outcome,
                                 "ok": draft_ok,

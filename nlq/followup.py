@@ -16,7 +16,11 @@ from sqlglot import exp
 from nlq.bind import Binder, Bound, World
 from nlq.compile import LINKS
 from nlq.plan import Part, Plan
-from nlq.shape import Shaper
+from nlq.shape.comparisons import compare_number
+from nlq.shape.dims import find_dims
+from nlq.shape.figures import find_measures
+from nlq.shape.rank import find_rank
+from nlq.shape.state import Shaper
 from nlq.understand.numbers import literal
 from nlq.views import has, reach
 
@@ -87,7 +91,7 @@ def follow(reading: Reading, sql: str, world: World) -> Edit | None:
     bound = binder.bind()
     bound.where = [p for p in bound.where if not p.reason.startswith("default")]
     shaper = Shaper(world, reading, bound)
-    shaper.dims = shaper._dims()  # noqa: SLF001 - the shaper's own reading of dims and figures
+    shaper.dims = find_dims(shaper)
     edit = Edit("", view, shaper.used, list(bound.doubts))
     for part in _time_groups(bound):
         conditions = _replace(conditions, part, world, view)
@@ -190,8 +194,7 @@ def _numbers(reading: Reading, conditions: list[exp.Expr], shaper: Shaper, edit:
                     continue
             numeric = target
         before = len(shaper.where)
-        shaper.measures, shaper.loose = getattr(shaper, "measures", []), getattr(shaper, "loose", [])
-        if m.compare.explicit and not numeric and shaper._number(i, m, "list"):  # noqa: SLF001
+        if m.compare.explicit and not numeric and compare_number(shaper, i, m, "list"):
             for part in shaper.where[before:]:
                 conditions = _replace(conditions, part, shaper.world, edit.view)
                 edit.where.append(part)
@@ -244,7 +247,8 @@ def _shape(reading: Reading, tree: exp.Select, shaper: Shaper, edit: Edit) -> No
 
 def _figure(tree: exp.Select, shaper: Shaper, edit: Edit) -> bool:
     """ "How long did those live on average": a figure over the rows of the earlier list."""
-    measures = [x for x in shaper._measures() if x.agg != "count"]  # noqa: SLF001
+    found, shaper.loose = find_measures(shaper)
+    measures = [x for x in found if x.agg != "count"]
     if not measures:
         return False
     keys = [exp.column(d.sql) for d in shaper.dims if d.grouped and d.sql.isidentifier()]
@@ -305,7 +309,7 @@ def _columns_added(reading: Reading, tree: exp.Select, dims: list, shaper: Shape
             if found:
                 columns.append(found)
                 edit.used.add(i)
-    for i, _, sql in getattr(shaper, "loose", []):
+    for i, _, sql in shaper.loose:
         if sql.isidentifier():
             columns.append(sql)
             edit.used.add(i)
@@ -335,18 +339,18 @@ def _append(tree: exp.Select, column: str, view: str) -> None:
 
 
 def _ranked(reading: Reading, tree: exp.Select, shaper: Shaper, edit: Edit) -> None:
-    rank = shaper._rank()  # noqa: SLF001
+    rank = find_rank(shaper)
     edit.used |= shaper.used
-    if rank is None or (rank["name"] in ("newest", "oldest") and not tree.expressions):
+    if rank is None or (rank.name in ("newest", "oldest") and not tree.expressions):
         return
     named = [e for e in tree.expressions if e.find(exp.AggFunc)]
     if not named:
         return
     target = named[-1].alias or named[-1].sql(dialect="databricks")
-    desc = rank["name"] not in ("bottom", "oldest")
+    desc = rank.name not in ("bottom", "oldest")
     tree.set("order", exp.Order(expressions=[exp.Ordered(this=exp.column(target), desc=desc)]))
-    if rank["limit"]:
-        tree.set("limit", exp.Limit(expression=exp.Literal.number(int(rank["limit"]))))  # type: ignore[call-overload]
+    if rank.limit:
+        tree.set("limit", exp.Limit(expression=exp.Literal.number(rank.limit)))
     edit.where.append(Part(sql=f"ORDER BY {target}", reason="ranking"))
 
 

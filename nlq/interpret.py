@@ -21,7 +21,7 @@ from nlq.features import features_of
 from nlq.followup import follow, is_followup, plan_of
 from nlq.ground import ledger_of, leftovers, reading_of
 from nlq.outcome import Outcome, forbidden, missing_data, open_question, refused_words
-from nlq.shape import Shaper
+from nlq.shape.build import shape_of
 from nlq.understand.lexicon import Lexicon
 from nlq.understand.mentions import Extractor
 from nlq.understand.times import Clock
@@ -255,7 +255,7 @@ class Interpreter:
         # The learnt roles are trusted with the structure only once their measured quality allows it.
         guide = proposal if self.guided else None
         bound = Binder(world, reading, view, guide).bind()
-        shape = Shaper(world, reading, bound, guide).build()
+        shape = shape_of(world, reading, bound, guide)
         plan = shape.plan
         sql = shape.raw or compile_plan(plan)
         left = leftovers(reading, shape.used)

@@ -1,0 +1,48 @@
+"""Recognise the shape of one question over one view and put the plan together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nlq import templates
+from nlq.shape.comparisons import compare_numbers
+from nlq.shape.dims import find_dims
+from nlq.shape.figures import find_measures
+from nlq.shape.groups import grouped
+from nlq.shape.learnt import learnt_measures, learnt_rank
+from nlq.shape.mode import find_mode
+from nlq.shape.rank import find_rank
+from nlq.shape.rows import distinct_values, listing
+from nlq.shape.share import settle_share
+from nlq.shape.state import Shape, Shaper
+
+if TYPE_CHECKING:
+    from nlq.bind import Bound, World
+    from nlq.contracts import Proposal
+    from nlq.understand.mentions import Reading
+
+
+def shape_of(world: World, reading: Reading, bound: Bound, proposal: Proposal | None = None) -> Shape:
+    """Dims, figures, ranking and comparisons of a bound question, as a plan."""
+    sh = Shaper(world, reading, bound, proposal)
+    sh.dims = find_dims(sh)
+    sh.measures, sh.loose = find_measures(sh)
+    rank = learnt_rank(sh, find_rank(sh))
+    if any(x.agg == "net" for x in sh.measures):
+        sh.where = [p for p in sh.where if not p.sql.startswith("side ")]
+    settle_share(sh)
+    mode = find_mode(sh, rank)
+    if sh.proposal is not None and mode == "grouped":
+        learnt_measures(sh)
+    special = templates.apply(sh, mode, rank)
+    if special is not None:
+        return Shape(special, sh.used, sh.doubts, "template", sh.raw)
+    compare_numbers(sh, mode)
+    mode = "grouped" if sh.having and mode in ("list", "distinct") else mode
+    if mode == "list":
+        plan = listing(sh, rank)
+    elif mode == "distinct":
+        plan = distinct_values(sh)
+    else:
+        plan = grouped(sh, rank)
+    return Shape(plan, sh.used, sh.doubts, mode)

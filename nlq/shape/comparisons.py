@@ -1,0 +1,262 @@
+"""Numbers and their comparisons: conditions on rows, or on figures of a group."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from nlq.plan import Part
+from nlq.shape.figures import row_sql
+from nlq.shape.state import MILLISECONDS, Measure, Shaper
+from nlq.understand.numbers import literal
+from nlq.views import has
+
+if TYPE_CHECKING:
+    from nlq.understand.mentions import Mention
+    from nlq.understand.numbers import Number
+
+
+def compare_numbers(sh: Shaper, mode: str) -> None:
+    """Bind every number that has found no place; what finds none is a doubt."""
+    for i, mention in enumerate(sh.m):
+        if mention.compare is None or not sh.free(i):
+            continue
+        if not compare_number(sh, i, mention, mode):
+            sh.doubts.append(f"{mention.text!r} is not bound")
+
+
+def compare_number(sh: Shaper, i: int, mention: Mention, mode: str) -> bool:
+    """Bind one number with its comparison; False when no column or figure takes it."""
+    compare = mention.compare
+    assert compare is not None
+    number = compare.number
+    op = compare.op
+    after, before = sh.near(i, 1, 3), sh.near(i, -1, 4)
+    if number.unit == "times" and compare.explicit and float(number.value).is_integer() and number.value >= 2:
+        return _times(sh, i, op, number, before, after)
+    if not compare.explicit and number.unit in (None, "times"):
+        return _bare(sh, i, number)
+    if sh.view == "order_flow_30s" and number.unit is None:
+        for j in [*after[:1], *before[:2]]:
+            column = _flow_column(sh, j)
+            if column:
+                sh.used.add(j)
+                return _keep(sh, i, f"{column} {op} {number.text}", "count in the window")
+    share = next((x for x in sh.measures if x.agg == "share"), None)
+    if share is not None and (number.unit in ("pct", "times") or number.value < 1) and mode == "grouped":
+        value = number.value if number.unit == "pct" or number.value > 1 else number.value * 100
+        value = value if "100.0 *" in share.sql else value / 100
+        sh.having.append(
+            Part(
+                sql=f"{share.sql} {op} {literal(round(value, 10))}",
+                phrase=mention.text,
+                span=mention.span,
+                reason="comparison",
+            )
+        )
+        sh.used.add(i)
+        return True
+    if number.unit in ("s", "min", "h", "d", "ms") and has(sh.world.catalogue, sh.view, "lifetime_ms"):
+        return _keep(sh, i, f"lifetime_ms {op} {literal(number.value * MILLISECONDS[number.unit])}", "lifetime")
+    if number.unit in ("s", "min", "h", "d") and sh.view == "alerts" and op in (">", ">="):
+        from nlq.understand.times import Clock, interval
+
+        clock = Clock(as_of=sh.world.as_of, time="created_ts", day=None)
+        return _keep(sh, i, f"created_ts < {clock.now} - {interval(number.value, number.unit)}", "age")
+    if number.unit in ("s", "min", "h", "d", "w", "mon", "ms", "sd") and number.unit != "sd":
+        return False
+    if number.unit == "sd":
+        sql = row_sql(sh, "deviation")
+        return bool(sql) and _keep(sh, i, f"{sql} {op} {number.text}", "deviation", near="deviation")
+    if number.unit == "times":
+        return False
+    direct = any(sh.m[j].kind == "sense" and any(row_sql(sh, s.name) for s in sh.m[j].of("meas")) for j in after[:1])
+    for j in after[:2]:
+        if not direct and _count_noun(sh, j) and number.unit is None:
+            return _having_count(sh, i, j, op, number)
+    options = _measure_options(sh, i, before, after, number, mode)
+    for j, name, sql in options:
+        value = number.value
+        if number.unit == "pct" and _is_ratio(sh, name):
+            value = round(value / 100, 10)
+        if name == "count":
+            sh.having.append(
+                Part(
+                    sql=f"count(*) {op} {literal(value)}",
+                    phrase=mention.text,
+                    span=mention.span,
+                    reason="comparison",
+                )
+            )
+            sh.used.add(i)
+            return True
+        if sql.startswith("agg:"):
+            sh.having.append(
+                Part(
+                    sql=f"{sql[4:]} {op} {literal(value)}",
+                    phrase=mention.text,
+                    span=mention.span,
+                    reason="comparison",
+                )
+            )
+            sh.used.add(i)
+            return True
+        if j >= 0:
+            sh.used.add(j)
+            sh.loose = [x for x in sh.loose if x[0] != j]
+        return _keep(sh, i, f"{sql} {op} {literal(value)}", name)
+    return False
+
+
+def _times(sh: Shaper, i: int, op: str, number: Number, before: list[int], after: list[int]) -> bool:
+    """ "Amended three times or more", "traded more than 20 times"."""
+    for j in [*before[:2], *after[:1]]:
+        replaced = sh.m[j].kind == "sense" and (
+            any("REPLACE" in s.name for s in sh.m[j].of("code"))
+            or any(s.name == "replaces" for s in sh.m[j].of("meas"))
+        )
+        if (replaced or sh.m[j].text.lower() in ("changed", "altered")) and has(
+            sh.world.catalogue, sh.view, "n_replaces"
+        ):
+            sh.used.add(j)
+            sh.loose = [x for x in sh.loose if x[0] != j]
+            return _keep(sh, i, f"n_replaces {op} {number.text}", "replaces")
+    if sh.proposal is not None and sh.role("n_replaces", "filter_range") > 0.5:
+        return _keep(sh, i, f"n_replaces {op} {number.text}", "replaces")
+    return False
+
+
+def _flow_column(sh: Shaper, j: int) -> str | None:
+    mention = sh.m[j]
+    if mention.kind != "sense":
+        return None
+    if any(s.name == "cancel_ratio" for s in mention.of("meas")):
+        return None
+    if any("CANCEL" in s.name for s in mention.of("code")):
+        return "n_cancel"
+    views = {s.name for s in mention.of("view")}
+    if any(s.name == "opp_fill" for s in mention.of("meas")):
+        return None
+    if (
+        any("event_type=NEW" in s.name or "status=NEW" in s.name for s in mention.of("code"))
+        or mention.text.lower().startswith("new order")
+        or mention.text.lower() == "new"
+    ):
+        return "n_new"
+    return "n_new" if "orders" in views else "n_fill" if "executions" in views else None
+
+
+def _is_ratio(sh: Shaper, name: str) -> bool:
+    return name in ("cancel_ratio", "fill_rate", "reject_rate", "fp_rate", "share")
+
+
+def _count_noun(sh: Shaper, j: int) -> bool:
+    mention = sh.m[j]
+    if any(s.name == sh.view for s in mention.of("view")) or mention.is_op("trades"):
+        return True
+    status = mention.of("code") and any(
+        c in ("status", "event_type") for s in mention.of("code") for _, c, _ in s.places
+    )
+    return bool(status)
+
+
+def _having_count(sh: Shaper, i: int, j: int, op: str, number: Number) -> bool:
+    mention = sh.m[i]
+    counted = {"order_flow_30s": None}.get(sh.view, "count(*)")
+    if counted is None:
+        return False
+    sh.having.append(
+        Part(sql=f"{counted} {op} {number.text}", phrase=mention.text, span=mention.span, reason="comparison")
+    )
+    sh.used.add(i)
+    if not any(x.agg == "count" for x in sh.measures):
+        sh.measures.append(Measure(i, "count(*)", "", "n", "count"))
+    return True
+
+
+def _bare(sh: Shaper, i: int, number: Number) -> bool:
+    """A number without comparison: the value of the column it stands beside."""
+    if not sh.m[i].text[0].isdigit() or (i and sh.m[i - 1].kind == "sign"):
+        return False
+    for j in sh.near(i, -1, 1):
+        for s in sh.m[j].of("meas") if sh.m[j].kind == "sense" else ():
+            sql = row_sql(sh, s.name)
+            if sql:
+                sh.used |= {i, j}
+                sh.loose = [x for x in sh.loose if x[0] != j]
+                sh.where.append(
+                    Part(sql=f"{sql} = {number.text}", phrase=sh.m[i].text, span=sh.m[i].span, reason="value")
+                )
+                return True
+        for s in sh.m[j].of("col") if sh.m[j].kind == "sense" else ():
+            if has(sh.world.catalogue, sh.view, s.name):
+                sh.used |= {i, j}
+                sh.where.append(
+                    Part(sql=f"{s.name} = {number.text}", phrase=sh.m[i].text, span=sh.m[i].span, reason="value")
+                )
+                return True
+    return False
+
+
+def _measure_options(
+    sh: Shaper, i: int, before: list[int], after: list[int], number: Number, mode: str
+) -> list[tuple[int, str, str]]:
+    out: list[tuple[int, str, str]] = []
+    near = [j for pair in zip([*before, None, None], [*after, None, None], strict=False) for j in pair if j is not None]
+    fits = {"pct": ("spread_dev", "mid_dev", "above_mid", "below_mid", "cancel_ratio", "fill_rate", "reject_rate", "fp_rate", "price_move", "surprise", "share"),
+            "bps": ("spread", "eff_spread", "distance", "avg_spread_20d"),
+            "qty": ("qty", "filled_qty", "cancelled_qty", "leaves", "opp_fill", "adv", "net", "max_order_qty", "bid_qty", "ask_qty"), "money": ("notional", "price", "max_notional", "net")}.get(number.unit or "")  # fmt: skip
+    if sh.proposal is not None:
+        ranged = sorted(
+            (
+                (sh.role(c, "filter_range"), c)
+                for c, k in sh.world.catalogue.views[sh.view].columns.items()
+                if k.type in ("DOUBLE", "INT", "BIGINT")
+            ),
+            reverse=True,
+        )
+        taken = " ".join(w.sql for w in sh.where)
+        for prob, c in ranged[:2]:
+            if prob > 0.5 and not re.search(rf"\b{c}\b [<>]", taken):
+                out.append((-1, c, c))
+    for x in sh.measures:
+        if (
+            (fits is None or x.name in fits or x.agg in fits)
+            and x.agg != "count"
+            and mode == "grouped"
+            and abs(x.i - i) <= 8
+        ):
+            out.append((-1, x.name or x.agg, f"agg:{x.sql}"))
+    for j in near:
+        for s in sh.m[j].of("meas") if sh.m[j].kind == "sense" else ():
+            sql = row_sql(sh, s.name)
+            if sql and (fits is None or s.name in fits):
+                out.append((j, s.name, sql.split("#")[0]))
+    if not out and fits:
+        for name in fits:
+            sql = row_sql(sh, name) if name in ("qty", "notional") else None
+            if sql:
+                out.append((-1, name, sql))
+                break
+    if not out and number.unit is None:
+        if any(x.agg == "count" for x in sh.measures):
+            out.append((-1, "count", ""))
+        elif sh.view in ("orders", "executions", "market_trades") and number.value >= 50 and _size_word(sh, i):
+            out.append((-1, "qty", row_sql(sh, "qty") or ""))
+    return [o for o in out if o[2] or o[1] == "count"]
+
+
+def _size_word(sh: Shaper, i: int) -> bool:
+    return any(w in sh.m[i].text.lower() for w in ("bigger", "larger", "smaller", "size", "up"))
+
+
+def _keep(sh: Shaper, i: int, sql: str, name: str, near: str = "") -> bool:
+    mention = sh.m[i]
+    sh.where.append(Part(sql=sql, phrase=mention.text, span=mention.span, reason=f"comparison: {name}"))
+    sh.used.add(i)
+    wanted = near or name
+    for j in [*sh.near(i, -1, 4), *sh.near(i, 1, 4)]:
+        if sh.m[j].kind == "sense" and any(s.name == wanted for s in sh.m[j].of("meas")):
+            sh.used.add(j)
+            sh.loose = [x for x in sh.loose if x[0] != j]
+    return True

@@ -1,0 +1,259 @@
+"""The columns that a result is cut by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nlq.shape.state import Dim, Shaper
+from nlq.views import has, reach
+
+if TYPE_CHECKING:
+    pass
+
+
+def find_dims(sh: Shaper) -> list[Dim]:
+    """Columns that the question names as nouns, and which of them cut the result."""
+    out: list[Dim] = []
+    for i, mention in enumerate(sh.m):
+        names = [s.name for s in mention.of("dim")] if mention.kind == "sense" else []
+        if (
+            mention.kind == "filler"
+            and mention.text.lower() in ("hour", "minute", "day")
+            and i
+            and sh.m[i - 1].is_op("group")
+        ):
+            names = [mention.text.lower()]
+        accounts = mention.kind == "sense" and any(s.name.startswith("account_type=") for s in mention.of("code"))
+        if (
+            accounts
+            and (not _group_led(sh, i) or "account" in mention.text.lower() or sh.m[i - 1].text.lower() != "by")
+            and "account_id" not in sh.bound.filtered
+            and (_group_led(sh, i) or _asked_for(sh, i))
+            and not _followed_by_noun(sh, i)
+            and (sql := reach(sh.world.catalogue, sh.view, "account_id"))
+        ):
+            if not any(d.sql == sql for d in out):
+                out.append(Dim(i, sql, "account_id", _group_led(sh, i), True))
+            continue
+        columns = [s.name for s in mention.of("col")] if mention.kind == "sense" else []
+        for name in names:
+            found = _dim_sql(sh, name)
+            if found is None:
+                continue
+            sql, alias = found
+            own_noun = any(s.name == sh.view for s in mention.of("view"))
+            grouped = (
+                _group_led(sh, i)
+                or name in ("hour", "minute", "is_algo")
+                or (
+                    name == "day"
+                    and mention.text.lower() in ("daily", "each day", "per day", "every day", "by day", "day by day")
+                )
+            )
+            if sh.proposal is not None and name not in ("hour", "minute", "day"):
+                grouped = sh.role(sql, "group") > (0.12 if grouped else 0.6)
+            if i in sh.used and not grouped:
+                continue
+            if any(d.sql == sql for d in out):
+                for d in out:
+                    if d.sql == sql:
+                        d.grouped |= grouped
+                sh.used.add(i)
+                break
+            if own_noun and not grouped and name in ("trader", "account", "symbol"):
+                sh.used.add(i)
+                break
+            out.append(Dim(i, sql, alias, grouped, _asked_for(sh, i)))
+            sh.used.add(i)
+            break
+        else:
+            for name in columns:
+                if _group_led(sh, i) and (sql := reach(sh.world.catalogue, sh.view, name)) and _textual(sh, name):
+                    out.append(Dim(i, sql, name, True, False))
+                    sh.used.add(i)
+                    break
+    if sh.proposal is not None:
+        known = {d.sql for d in out}
+        for (view, column), roles in sh.proposal.columns.items():
+            sql = reach(sh.world.catalogue, sh.view, column)
+            wanted = column if view == sh.view else f"{view}.{column}"
+            if (
+                roles.get("group", 0) > 0.6
+                and roles.get("bucket", 0) < 0.5
+                and sql == wanted
+                and sql not in known
+                and not is_time(sh, column)
+            ):
+                out.append(Dim(-1, sql, column, True, False))
+    for i, mention in enumerate(sh.m):
+        if (
+            mention.kind == "sense"
+            and any(s.name == "algo" for s in mention.of("cond"))
+            and i in sh.used
+            and _group_led(sh, i)
+            and (sql := reach(sh.world.catalogue, sh.view, "trader_id"))
+            and not any(d.sql == sql for d in out)
+        ):
+            out.append(Dim(i, sql, "trader_id", True, False))
+    _buckets(sh, out)
+    for sql in sh.bound.split:
+        if any(d.sql == sql for d in out):
+            continue
+        out.append(Dim(0, sql, sql.rpartition(".")[2], True, False))
+    _used_group_words(sh, out)
+    return out
+
+
+def _buckets(sh: Shaper, out: list[Dim]) -> None:
+    """ "In 5-minute buckets": a key of fixed width over the view's clock."""
+    time = sh.world.catalogue.views[sh.view].time
+    marks = [i for i, m in enumerate(sh.m) if m.is_op("bucket")]
+    if not time or not (marks or (sh.p("time_bucket") > 0.6 and sh.proposal is not None)):
+        return
+    if any(d.alias in ("hour", "minute", "day") for d in out):
+        sh.used |= set(marks)
+        return
+    for i, m in enumerate(sh.m):
+        number = m.compare.number if m.compare is not None else None
+        if (
+            number is not None
+            and sh.free(i)
+            and number.unit in ("s", "min", "h")
+            and (not marks or min(abs(i - k) for k in marks) <= 3)
+        ):
+            unit = {"s": "seconds", "min": "minutes", "h": "hours"}[number.unit]
+            out.append(Dim(i, f"window({time}, '{number.text} {unit}').start", "bucket", True, False))
+            sh.used |= {i, *marks}
+            return
+    text = sh.reading.question.lower()
+    for word, sql in (
+        ("half hour", f"window({time}, '30 minutes').start"),
+        ("half-hour", f"window({time}, '30 minutes').start"),
+        ("quarter hour", f"window({time}, '15 minutes').start"),
+        ("hour", f"date_trunc('HOUR', {time})"),
+        ("minute", f"date_trunc('MINUTE', {time})"),
+        ("day", f"CAST({time} AS DATE)"),
+    ):
+        if word in text and sh.proposal is not None:
+            out.append(Dim(-1, sql, "bucket", True, False))
+            sh.used |= set(marks)
+            return
+
+
+def is_time(sh: Shaper, column: str) -> bool:
+    """Whether a column is an instant."""
+    return any(v.columns[column].type == "TIMESTAMP" for v in sh.world.catalogue.views.values() if column in v.columns)
+
+
+def _textual(sh: Shaper, name: str) -> bool:
+    kinds = {v.columns[name].type for v in sh.world.catalogue.views.values() if name in v.columns}
+    return bool(kinds & {"STRING", "BOOLEAN", "DATE"}) and not name.endswith(("_name", "_id"))
+
+
+def _dim_sql(sh: Shaper, name: str) -> tuple[str, str] | None:
+    catalogue, view = sh.world.catalogue, sh.world.catalogue.views[sh.view]
+    time = view.time
+    if name in ("hour", "minute"):
+        return (f"date_trunc('{name.upper()}', {time})", name) if time else None
+    if name == "day":
+        if has(catalogue, sh.view, "trade_date"):
+            return "trade_date", "trade_date"
+        return (f"CAST({time} AS DATE)", "day") if time else None
+    if name == "reason":
+        for column in ("reject_reason", "cancel_reason", "reason", "rationale", "error_class"):
+            if has(catalogue, sh.view, column):
+                if column == "reject_reason" and "CANCELLED" in str(sh.where):
+                    continue
+                return column, column
+        return None
+    if name == "officer":
+        for column in ("assigned_to", "approved_by", "added_by"):
+            if has(catalogue, sh.view, column):
+                return column, column
+        return None
+    if name == "trader" and sh.view == "restricted_list":
+        return "scope_id", "scope_id"
+    column = sh.world.lexicon.dimensions.get(name, "")
+    if name == "issuer" and not has(catalogue, sh.view, column):
+        column = "issuer_name"
+    found = reach(catalogue, sh.view, column) if column else None
+    return (found, column) if found else None
+
+
+def _group_led(sh: Shaper, i: int) -> bool:
+    """Whether a grouping word governs mention `i`: "per desk", "by trader and symbol", "each of our venues"."""
+    j = i - 1
+    while j >= 0:
+        mention = sh.m[j]
+        if mention.is_op("group"):
+            return True
+        text = mention.text.lower()
+        plain = (mention.kind == "sign" and text in (",", "/", "&", "+", "-")) or text in (
+            "and",
+            "the",
+            "a",
+            "of",
+            "our",
+            "own",
+            "single",
+            "different",
+            "x",
+            "one",
+            "separate",
+            "distinct",
+        )
+        if plain or (mention.kind == "sense" and mention.of("dim") and j in sh.used):
+            j -= 1
+            continue
+        break
+    after = sh.m[i + 1 : i + 3]
+    if after and after[0].is_op("group") and len(after) > 1 and after[1].text.lower() == sh.m[i].text.lower():
+        return True
+    return bool(after) and after[0].text.lower() in ("level",)
+
+
+def _followed_by_noun(sh: Shaper, i: int) -> bool:
+    """Whether the view's own noun comes next: "which client orders" asks for orders, not for clients."""
+    for j in sh.near(i, 1, 1):
+        mention = sh.m[j]
+        return (any(s.name == sh.view for s in mention.of("view")) and not mention.of("dim")) or (
+            mention.is_op("trades") and mention.text.lower().startswith("trade") and mention.text.lower() != "traded"
+        )
+    return False
+
+
+def _used_group_words(sh: Shaper, dims: list[Dim]) -> None:
+    for d in dims:
+        if d.i < 0:
+            continue
+        j = d.i - 1
+        while j >= 0 and j >= d.i - 5:
+            if sh.m[j].is_op("group"):
+                sh.used.add(j)
+                break
+            j -= 1
+    for i, mention in enumerate(sh.m):
+        if mention.is_op("group") and any(d.grouped for d in dims):
+            sh.used.add(i)
+
+
+def _asked_for(sh: Shaper, i: int) -> bool:
+    text = sh.m[i].text.lower()
+    if text in ("who", "whom", "whose"):
+        return True
+    for j in range(i - 1, max(-1, i - 4), -1):
+        mention = sh.m[j]
+        if mention.is_op("top", "bottom", "second", "third"):
+            return True
+        if (
+            mention.compare is None
+            and mention.kind not in ("filler", "word", "sign")
+            and not mention.of("code")
+            and not mention.is_op("trades")
+        ):
+            break
+    before = [sh.m[j].text.lower() for j in range(max(0, i - 3), i)]
+    return any(
+        b in ("which", "what", "list", "name", "identify", "whose", "find", "give", "show", "any", "how many")
+        for b in before
+    )

@@ -1,0 +1,69 @@
+"""Whether the answer is a list of rows, of values, or figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nlq.shape.learnt import learnt_mode
+from nlq.shape.rank import ranks_rows
+from nlq.shape.state import SUMMED, Rank, Shaper
+
+if TYPE_CHECKING:
+    pass
+
+
+def find_mode(sh: Shaper, rank: Rank | None) -> str:
+    """`list`, `distinct` or `grouped`."""
+    grouped = [d for d in sh.dims if d.grouped]
+    if any(m.is_op("yesno") for m in sh.m):
+        return "grouped"
+    if sh.proposal is not None:
+        return learnt_mode(sh, bool(grouped))
+    if rank and rank.name in ("newest", "oldest") and not sh.measures and not grouped:
+        return "list"
+    if rank and grouped and not sh.measures and ranks_rows(sh, rank):
+        return "list"
+    if sh.measures or grouped:
+        return "grouped"
+    if (
+        any(m.is_op("top") for m in sh.m)
+        and any(m.is_op("bottom") for m in sh.m)
+        and any(sql == "price" for _, _, sql in sh.loose)
+        and not grouped
+    ):
+        if rank is not None:
+            rank.limit = None
+        return "grouped"
+    if (
+        any("#" in sql for _, _, sql in sh.loose)
+        and not any(m.compare and m.compare.explicit for m in sh.m)
+        and not rank
+    ):
+        return "grouped"
+    key = sh.world.catalogue.views[sh.view].key
+    targets = [d for d in sh.dims if d.target]
+    kind = sh.world.catalogue.views[sh.view].kind
+    nouns = [
+        i
+        for i, m in enumerate(sh.m)
+        if any(s.name == sh.view for s in m.of("view"))
+        or (m.is_op("trades") and sh.view in ("executions", "market_trades"))
+    ]
+    columns = [i for i, m in enumerate(sh.m) if m.kind == "sense" and m.of("col") and sh.free(i)]
+    if rank and targets and kind in ("fact", "state", "window") and targets[0].alias not in key:
+        return "grouped" if not (sh.loose and nouns and nouns[0] < targets[0].i) else "list"
+    listed = any(sh.m[i].text.lower() in ("who", "whose") for i in (d.i for d in targets)) and nouns
+    if sh.loose and not targets and not columns and not rank and not any(d.alias == "order_id" for d in sh.dims):
+        if not nouns or nouns[0] > sh.loose[0][0] or (sh.view in ("executions", "market_trades") and not sh.dims):
+            if all(name in SUMMED for _, name, _ in sh.loose) and len(sh.loose) <= 2 and not _list_words(sh):
+                return "grouped"
+    if targets and kind in ("fact", "state", "window") and not listed and not columns and not sh.loose:
+        if targets[0].alias not in key and not (nouns and nouns[0] <= targets[0].i):
+            return "distinct"
+    return "list"
+
+
+def _list_words(sh: Shaper) -> bool:
+    return any(m.is_op("list") for m in sh.m) or any(
+        m.text.lower() in ("list", "show", "ids", "id", "each") for m in sh.m
+    )
