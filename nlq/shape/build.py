@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from nlq import templates
 from nlq.shape.comparisons import compare_numbers
 from nlq.shape.dims import find_dims
+from nlq.shape.elapsed import find_elapsed
 from nlq.shape.figures import find_measures
 from nlq.shape.groups import grouped
 from nlq.shape.learnt import learnt_measures, learnt_rank
 from nlq.shape.mode import find_mode
+from nlq.shape.pairs import compare_columns, find_ratio
 from nlq.shape.rank import find_rank
 from nlq.shape.rows import distinct_values, listing
 from nlq.shape.share import settle_share
@@ -27,6 +29,9 @@ def shape_of(world: World, reading: Reading, bound: Bound, proposal: Proposal | 
     sh = Shaper(world, reading, bound, proposal)
     sh.dims = find_dims(sh)
     sh.measures, sh.loose = find_measures(sh)
+    find_ratio(sh)
+    compare_columns(sh)
+    find_elapsed(sh)
     rank = learnt_rank(sh, find_rank(sh))
     if any(x.agg == "net" for x in sh.measures):
         sh.where = [p for p in sh.where if not p.sql.startswith("side ")]

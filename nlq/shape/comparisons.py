@@ -74,6 +74,8 @@ def compare_number(sh: Shaper, i: int, mention: Mention, mode: str) -> bool:
     for j in after[:2]:
         if not direct and _count_noun(sh, j) and number.unit is None:
             return _having_count(sh, i, j, op, number)
+    if number.unit is None and _distinct_having(sh, i, after, op, number):
+        return True
     options = _measure_options(sh, i, before, after, number, mode)
     for j, name, sql in options:
         value = number.value
@@ -174,6 +176,25 @@ def _having_count(sh: Shaper, i: int, j: int, op: str, number: Number) -> bool:
     return True
 
 
+def _distinct_having(sh: Shaper, i: int, after: list[int], op: str, number: Number) -> bool:
+    """ "More than one kind of alert": a condition on how many different values a group has."""
+    for j in after[:2]:
+        dim = next((d for d in sh.dims if d.i == j and not d.led), None)
+        if dim is None or (len(sh.dims) == 1 and sh.proposal is None):
+            continue
+        figure = f"count(DISTINCT {dim.sql})"
+        said = sh.m[i]
+        sh.having.append(
+            Part(sql=f"{figure} {op} {number.text}", phrase=said.text, span=said.span, reason="comparison")
+        )
+        if not any(x.sql == figure for x in sh.measures):
+            sh.measures.append(Measure(i, figure, "", f"n_{dim.alias}", "count_distinct"))
+        sh.dims = [d for d in sh.dims if d is not dim]
+        sh.used |= {i, j} | {k for k in after if any(s.name == "distinct" for s in sh.m[k].of("agg"))}
+        return True
+    return False
+
+
 def _bare(sh: Shaper, i: int, number: Number) -> bool:
     """A number without comparison: the value of the column it stands beside."""
     if not sh.m[i].text[0].isdigit() or (i and sh.m[i - 1].kind == "sign"):
@@ -218,7 +239,7 @@ def _measure_options(
         taken = " ".join(w.sql for w in sh.where)
         for prob, c in ranged[:2]:
             if prob > 0.5 and not re.search(rf"\b{c}\b [<>]", taken):
-                out.append((-1, c, c))
+                out.append((-1, c, _as_measured(sh, c, i)))
     for x in sh.measures:
         if (
             (fits is None or x.name in fits or x.agg in fits)
@@ -244,6 +265,17 @@ def _measure_options(
         elif sh.view in ("orders", "executions", "market_trades") and number.value >= 50 and _size_word(sh, i):
             out.append((-1, "qty", row_sql(sh, "qty") or ""))
     return [o for o in out if o[2] or o[1] == "count"]
+
+
+def _as_measured(sh: Shaper, column: str, i: int) -> str:
+    """A signed deviation counts both ways unless the words beside the number say one way."""
+    both = any(f"abs({column})" == by.get(sh.view) for by in sh.world.lexicon.measures.values())
+    beside = " ".join(sh.m[j].text.lower() for j in range(max(0, i - 4), min(len(sh.m), i + 5)))
+    signed = re.search(r"\b(?:wider|tighter|narrower|above|below|over mid|under)\b", beside)
+    if both and (not signed or any(m.is_op("either") for m in sh.m)):
+        sh.used |= {j for j, m in enumerate(sh.m) if m.is_op("either")}
+        return f"abs({column})"
+    return column
 
 
 def _size_word(sh: Shaper, i: int) -> bool:

@@ -8,100 +8,103 @@ from nlq.shape.state import Dim, Shaper
 from nlq.views import has, reach
 
 if TYPE_CHECKING:
-    pass
+    from nlq.understand.mentions import Mention
 
 
 def find_dims(sh: Shaper) -> list[Dim]:
     """Columns that the question names as nouns, and which of them cut the result."""
     out: list[Dim] = []
     for i, mention in enumerate(sh.m):
-        names = [s.name for s in mention.of("dim")] if mention.kind == "sense" else []
-        if (
-            mention.kind == "filler"
-            and mention.text.lower() in ("hour", "minute", "day")
-            and i
-            and sh.m[i - 1].is_op("group")
-        ):
-            names = [mention.text.lower()]
-        accounts = mention.kind == "sense" and any(s.name.startswith("account_type=") for s in mention.of("code"))
-        if (
-            accounts
-            and (not _group_led(sh, i) or "account" in mention.text.lower() or sh.m[i - 1].text.lower() != "by")
-            and "account_id" not in sh.bound.filtered
-            and (_group_led(sh, i) or _asked_for(sh, i))
-            and not _followed_by_noun(sh, i)
-            and (sql := reach(sh.world.catalogue, sh.view, "account_id"))
-        ):
-            if not any(d.sql == sql for d in out):
-                out.append(Dim(i, sql, "account_id", _group_led(sh, i), True))
-            continue
-        columns = [s.name for s in mention.of("col")] if mention.kind == "sense" else []
-        for name in names:
-            found = _dim_sql(sh, name)
-            if found is None:
-                continue
-            sql, alias = found
-            own_noun = any(s.name == sh.view for s in mention.of("view"))
-            grouped = (
-                _group_led(sh, i)
-                or name in ("hour", "minute", "is_algo")
-                or (
-                    name == "day"
-                    and mention.text.lower() in ("daily", "each day", "per day", "every day", "by day", "day by day")
-                )
-            )
-            if sh.proposal is not None and name not in ("hour", "minute", "day"):
-                grouped = sh.role(sql, "group") > (0.12 if grouped else 0.6)
-            if i in sh.used and not grouped:
-                continue
-            if any(d.sql == sql for d in out):
-                for d in out:
-                    if d.sql == sql:
-                        d.grouped |= grouped
-                sh.used.add(i)
-                break
-            if own_noun and not grouped and name in ("trader", "account", "symbol"):
-                sh.used.add(i)
-                break
-            out.append(Dim(i, sql, alias, grouped, _asked_for(sh, i)))
-            sh.used.add(i)
-            break
-        else:
-            for name in columns:
-                if _group_led(sh, i) and (sql := reach(sh.world.catalogue, sh.view, name)) and _textual(sh, name):
-                    out.append(Dim(i, sql, name, True, False))
-                    sh.used.add(i)
-                    break
+        names = _nouns(sh, i, mention)
+        if not _account_dim(sh, i, mention, out) and not _noun_dim(sh, i, mention, names, out):
+            _column_dim(sh, i, mention, out)
     if sh.proposal is not None:
-        known = {d.sql for d in out}
-        for (view, column), roles in sh.proposal.columns.items():
-            sql = reach(sh.world.catalogue, sh.view, column)
-            wanted = column if view == sh.view else f"{view}.{column}"
-            if (
-                roles.get("group", 0) > 0.6
-                and roles.get("bucket", 0) < 0.5
-                and sql == wanted
-                and sql not in known
-                and not is_time(sh, column)
-            ):
-                out.append(Dim(-1, sql, column, True, False))
-    for i, mention in enumerate(sh.m):
-        if (
-            mention.kind == "sense"
-            and any(s.name == "algo" for s in mention.of("cond"))
-            and i in sh.used
-            and _group_led(sh, i)
-            and (sql := reach(sh.world.catalogue, sh.view, "trader_id"))
-            and not any(d.sql == sql for d in out)
-        ):
-            out.append(Dim(i, sql, "trader_id", True, False))
+        _learnt_dims(sh, out)
+    _algo_dims(sh, out)
     _buckets(sh, out)
     for sql in sh.bound.split:
-        if any(d.sql == sql for d in out):
-            continue
-        out.append(Dim(0, sql, sql.rpartition(".")[2], True, False))
+        if not any(d.sql == sql for d in out):
+            out.append(Dim(0, sql, sql.rpartition(".")[2], True, False))
     _used_group_words(sh, out)
     return out
+
+
+def _nouns(sh: Shaper, i: int, mention: Mention) -> list[str]:
+    led = bool(i) and sh.m[i - 1].is_op("group")
+    if mention.kind == "filler" and mention.text.lower() in ("hour", "minute", "day") and led:
+        return [mention.text.lower()]
+    return [s.name for s in mention.of("dim")] if mention.kind == "sense" else []
+
+
+def _account_dim(sh: Shaper, i: int, mention: Mention, out: list[Dim]) -> bool:
+    """ "Which clients": a kind of account that is asked for stands for the account itself."""
+    if mention.kind != "sense" or not any(s.name.startswith("account_type=") for s in mention.of("code")):
+        return False
+    led = _group_led(sh, i)
+    by_type = led and "account" not in mention.text.lower() and sh.m[i - 1].text.lower() == "by"
+    sql = reach(sh.world.catalogue, sh.view, "account_id")
+    asked = (led or _asked_for(sh, i)) and not by_type and not _followed_by_noun(sh, i)
+    if not asked or sql is None or "account_id" in sh.bound.filtered:
+        return False
+    if not any(d.sql == sql for d in out):
+        out.append(Dim(i, sql, "account_id", led, True, led))
+    return True
+
+
+def _noun_dim(sh: Shaper, i: int, mention: Mention, names: list[str], out: list[Dim]) -> bool:
+    for name in names:
+        found = _dim_sql(sh, name)
+        if found is None:
+            continue
+        sql, alias = found
+        by_day = ("daily", "each day", "per day", "every day", "by day", "day by day")
+        led = _group_led(sh, i) or (name == "day" and mention.text.lower() in by_day)
+        cuts = led or name in ("hour", "minute", "is_algo")
+        if sh.proposal is not None and name not in ("hour", "minute", "day"):
+            cuts = sh.role(sql, "group") > (0.12 if cuts else 0.6)
+        if i in sh.used and not cuts:
+            continue
+        known = next((d for d in out if d.sql == sql), None)
+        own_noun = any(s.name == sh.view for s in mention.of("view"))
+        if known is not None:
+            known.grouped |= cuts
+            known.led |= led
+        elif not (own_noun and not cuts and name in ("trader", "account", "symbol")):
+            out.append(Dim(i, sql, alias, cuts, _asked_for(sh, i), led))
+        sh.used.add(i)
+        return True
+    return False
+
+
+def _column_dim(sh: Shaper, i: int, mention: Mention, out: list[Dim]) -> None:
+    for s in mention.of("col") if mention.kind == "sense" else ():
+        sql = reach(sh.world.catalogue, sh.view, s.name)
+        if sql and _group_led(sh, i) and _textual(sh, s.name):
+            out.append(Dim(i, sql, s.name, True, False, True))
+            sh.used.add(i)
+            return
+
+
+def _learnt_dims(sh: Shaper, out: list[Dim]) -> None:
+    """Keys that the learnt parser is sure of and no word was read as."""
+    assert sh.proposal is not None
+    known = {d.sql for d in out}
+    for (view, column), roles in sh.proposal.columns.items():
+        sql = reach(sh.world.catalogue, sh.view, column)
+        wanted = column if view == sh.view else f"{view}.{column}"
+        if sql != wanted or sql in known or is_time(sh, column):
+            continue
+        if roles.get("group", 0) > 0.6 and roles.get("bucket", 0) < 0.5:
+            out.append(Dim(-1, sql, column, True, False))
+
+
+def _algo_dims(sh: Shaper, out: list[Dim]) -> None:
+    """ "Per algo": each algorithm is a trader."""
+    sql = reach(sh.world.catalogue, sh.view, "trader_id")
+    for i, mention in enumerate(sh.m):
+        algo = mention.kind == "sense" and any(s.name == "algo" for s in mention.of("cond"))
+        if algo and i in sh.used and sql and _group_led(sh, i) and not any(d.sql == sql for d in out):
+            out.append(Dim(i, sql, "trader_id", True, False, True))
 
 
 def _buckets(sh: Shaper, out: list[Dim]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nlq.shape.state import AGG_SQL, DURATIONS, Measure, Shaper
+from nlq.shape.state import AGG_SQL, DURATIONS, UNITS_OF_TIME, Measure, Shaper
 from nlq.views import reach
 
 if TYPE_CHECKING:
@@ -101,18 +101,19 @@ def in_unit(sh: Shaper, sql: str, name: str) -> str:
     """Milliseconds in the unit that the question asks for."""
     if name not in DURATIONS:
         return sql
-    timed = {k for k, m in enumerate(sh.m) if m.kind in ("time", "number")}
-    words = {m.text.lower() for k, m in enumerate(sh.m) if k not in timed}
-    for per, units in (
-        (3_600_000.0, {"hours", "hour", "hrs", "h"}),
-        (60_000.0, {"minutes", "mins", "minute", "min"}),
-        (86_400_000.0, {"days"}),
-        (1000.0, {"seconds", "secs", "sec", "second", "s"}),
-    ):
+    words = {w for m in sh.m if m.kind not in ("time", "number") for w in m.text.lower().split()}
+    for per, units in UNITS_OF_TIME:
         if words & units:
             sh.used |= {k for k, m in enumerate(sh.m) if m.text.lower() in units}
-            return f"({sql}) / {per}" if " " in sql else f"{sql} / {per}"
+            return _divided(sql, per)
     return sql
+
+
+def _divided(sql: str, per: float) -> str:
+    """An expression in milliseconds as one in a longer unit."""
+    if sql.endswith(" / 1000.0"):
+        return f"{sql.removesuffix(' / 1000.0')} / {per * 1000:.1f}"
+    return f"({sql}) / {per}" if " " in sql else f"{sql} / {per}"
 
 
 def _count(sh: Shaper, i: int, agg: str) -> Measure | None:

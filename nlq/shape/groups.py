@@ -3,50 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from nlq.plan import Order, Part, Plan
 from nlq.shape.figures import in_unit
 from nlq.shape.state import AGG_SQL, PEAKS, SUMMED, Dim, Measure, Rank, Shaper
 
-if TYPE_CHECKING:
-    pass
+_LEVELS = ("price", "mid_price", "spread_bps", "bid_price", "ask_price", "limit_price")
+"""Columns whose first or last value is meant where a sum would be for amounts."""
 
 
 def grouped(sh: Shaper, rank: Rank | None) -> Plan:
     """The plan of figures over keys."""
-    grouped = [d for d in sh.dims if d.grouped]
-    others = [d for d in sh.dims if not d.grouped]
-    keys = list(grouped)
-    per: tuple[str, ...] = ()
-    if rank is not None and grouped and others and rank.limit is not None:
-        per = tuple(d.alias for d in grouped)
-        keys += others
-    else:
-        for d in others:
-            if sh.proposal is not None:
-                if sh.role(d.sql, "group") > 0.3:
-                    keys.append(d)
-            elif d.target or (_enumerated(sh, d) and not _single(sh, d)):
-                keys.append(d)
-            elif not _single(sh, d) and sh.m[d.i].text.lower() not in ("day", "days", "line", "name", "market"):
-                sh.doubts.append(f"{sh.m[d.i].text!r} beside the grouping")
-    if sh.having and not keys:
-        keys += [d for d in others if not _single(sh, d)]
-    if (
-        not keys
-        and len(others) == 1
-        and not _single(sh, others[0])
-        and sh.proposal is None
-        and (rank is not None or re.search(r"\bcounts?\b", sh.reading.question, re.IGNORECASE))
-    ):
-        keys += others
-    for i, name, sql in sh.loose:
-        agg = "sum" if name in SUMMED else "max" if name in PEAKS else "avg"
-        if "#" in sql:
-            sql, agg = sql.split("#")
-        sh.used.add(i)
-        sh.measures.append(Measure(i, AGG_SQL[agg].format(in_unit(sh, sql, name)), sql, f"{agg}_{name}", agg, name))
+    keys, per = _keys(sh, rank)
+    _loose_figures(sh, rank)
     if not sh.measures:
         sh.measures.append(Measure(-1, "count(*)", "", "n", "count"))
     if any(m.is_op("yesno") for m in sh.m) and not keys:
@@ -55,69 +24,131 @@ def grouped(sh: Shaper, rank: Rank | None) -> Plan:
     if sh.having and not keys:
         sh.doubts.append("a condition on a count of what is not clear")
     _both(sh, keys)
-    if re.search(
-        r"by (?:quantity|volume|size|qty)|in shares|qty[- ]weighted|cancelled qty over|by notional",
-        sh.reading.question,
-        re.IGNORECASE,
-    ):
-        for x in sh.measures:
-            if x.name == "cancel_ratio" and sh.view == "orders":
-                x.sql = x.sql.replace(
-                    "avg(CASE WHEN status = 'CANCELLED' THEN 1.0D ELSE 0.0D END)",
-                    "sum(cancelled_qty) / sum(order_qty)",
-                )
-                sh.measures = [y for y in sh.measures if y is x or y.name not in ("qty", "notional")]
-                break
-    if any(x.name == "fp_rate" for x in sh.measures) and not any("CONFIRMED" in p.sql for p in sh.where):
-        sh.where = [p for p in sh.where if not p.sql.startswith("status ")]
-        sh.where.append(
-            Part(sql="status IN ('FALSE_POSITIVE', 'CONFIRMED', 'REPORTED')", reason="default: of the decided alerts")
-        )
-    if any(d.sql == "assigned_to" for d in keys) and not any("assigned_to" in p.sql for p in sh.where):
-        sh.where.append(Part(sql="assigned_to IS NOT NULL", reason="default: alerts in somebody's charge"))
-    if any(x.name == "to_close" for x in sh.measures) and not any("closed_ts" in p.sql for p in sh.where):
-        sh.where.append(Part(sql="closed_ts IS NOT NULL", reason="default: closed alerts"))
+    _by_quantity(sh)
+    _defaults(sh, keys)
     _extremes(sh, keys)
     hour = next((d for d in keys if d.sql.startswith("date_trunc('HOUR'")), None)
     if hour is not None:
         keys.append(Dim(hour.i, f"hour({hour.sql})", "hour_of_day", True, False))
     measures = _unique(sh, sh.measures)
-    order: tuple[Order, ...] = ()
-    limit = None
-    offset = 0
-    if (
-        rank is not None
-        and rank.name in ("newest", "oldest")
-        and sh.world.catalogue.views[sh.view].time
-        and any(x.row in ("price", "mid_price") for x in measures)
-    ):
-        pick = "max_by" if rank.name == "newest" else "min_by"
-        for x in measures:
-            if x.row in ("price", "mid_price"):
-                x.sql, x.alias = (
-                    f"{pick}({x.row}, {sh.world.catalogue.views[sh.view].time})",
-                    f"{'last' if pick == 'max_by' else 'first'}_{x.row}",
-                )
-        rank = None
-    if rank is not None and rank.name in ("newest", "oldest"):
-        sh.doubts.append("first or last of a group")
-    if rank is not None:
-        main = _ranked_measure(sh, measures, rank)
-        order = (Order(sql=main.alias, desc=rank.name not in ("bottom", "oldest")),)
-        limit, offset = rank.limit, rank.offset
-        if not keys:
-            if limit is not None:
-                sh.doubts.append("ranked over nothing")
-            limit = None
-            order = ()
-    columns = list(keys)
+    rank = _first_or_last(sh, measures, rank)
+    order, limit, offset = _ranking(sh, keys, measures, rank)
     return Plan(
-        view=sh.view, where=tuple(sh.where),
-        keys=tuple(Part(sql=d.sql, alias=d.alias, phrase=sh.m[d.i].text if d.i >= 0 else "", span=sh.m[d.i].span if d.i >= 0 else None, reason="grouping" if d.i >= 0 else "learnt") for d in columns),
-        measures=tuple(Part(sql=x.sql, alias=x.alias, phrase=sh.m[x.i].text if x.i >= 0 else "", span=sh.m[x.i].span if x.i >= 0 else None, reason="measure" if x.i >= 0 else "default: count") for x in measures),
-        having=tuple(sh.having), order=order, limit=limit, offset=offset,
-        per=per, ties=bool(rank and rank.ties),
-    )  # fmt: skip
+        view=sh.view,
+        where=tuple(sh.where),
+        keys=tuple(_part(sh, d.i, d.sql, d.alias, "grouping", "learnt") for d in keys),
+        measures=tuple(_part(sh, x.i, x.sql, x.alias, "measure", "default: count") for x in measures),
+        having=tuple(sh.having),
+        order=order,
+        limit=limit,
+        offset=offset,
+        per=per,
+        ties=bool(rank and rank.ties),
+    )
+
+
+def _part(sh: Shaper, i: int, sql: str, alias: str, reason: str, unsaid: str) -> Part:
+    """An output with the words that it comes from, or the reason why it is there without any."""
+    if i < 0:
+        return Part(sql=sql, alias=alias, reason=unsaid)
+    return Part(sql=sql, alias=alias, phrase=sh.m[i].text, span=sh.m[i].span, reason=reason)
+
+
+def _keys(sh: Shaper, rank: Rank | None) -> tuple[list[Dim], tuple[str, ...]]:
+    """Columns to group by, and those within which the best are picked."""
+    led = [d for d in sh.dims if d.grouped]
+    others = [d for d in sh.dims if not d.grouped]
+    if rank is not None and led and others and rank.limit is not None and sh.proposal is None:
+        return [*led, *others], tuple(d.alias for d in led)
+    within = [d for d in led if d.led]
+    if rank is not None and rank.limit is not None and within and len(within) < len(led):
+        # "For each desk, which trader …": the best of each desk, not the best of all.
+        return led, tuple(d.alias for d in within)
+    keys = list(led)
+    for d in others:
+        if sh.proposal is not None:
+            if sh.role(d.sql, "group") > 0.3:
+                keys.append(d)
+        elif d.target or (_enumerated(sh, d) and not _single(sh, d)):
+            keys.append(d)
+        elif not _single(sh, d) and sh.m[d.i].text.lower() not in ("day", "days", "line", "name", "market"):
+            sh.doubts.append(f"{sh.m[d.i].text!r} beside the grouping")
+    if sh.having and not keys:
+        keys += [d for d in others if not _single(sh, d)]
+    counted = rank is not None or re.search(r"\bcounts?\b", sh.reading.question, re.IGNORECASE)
+    if not keys and len(others) == 1 and not _single(sh, others[0]) and sh.proposal is None and counted:
+        keys += others
+    return keys, ()
+
+
+def _loose_figures(sh: Shaper, rank: Rank | None) -> None:
+    """Figures without an aggregate get the one that their kind asks for."""
+    for i, name, expression in sh.loose:
+        agg = "sum" if name in SUMMED else "max" if name in PEAKS else "avg"
+        sql, _, said = expression.partition("#")
+        agg = said or agg
+        if name in ("age", "elapsed") and rank is not None and rank.name in ("newest", "oldest"):
+            agg = "min" if rank.name == "newest" else "max"
+        if i >= 0:
+            sh.used.add(i)
+        sh.measures.append(Measure(i, AGG_SQL[agg].format(in_unit(sh, sql, name)), sql, f"{agg}_{name}", agg, name))
+
+
+def _by_quantity(sh: Shaper) -> None:
+    """A cancel ratio by quantity in place of one by count."""
+    wanted = r"by (?:quantity|volume|size|qty)|in shares|qty[- ]weighted|cancelled qty over|by notional"
+    ratio = next((x for x in sh.measures if x.name == "cancel_ratio"), None)
+    if ratio is None or sh.view != "orders" or not re.search(wanted, sh.reading.question, re.IGNORECASE):
+        return
+    counted = sh.world.lexicon.aggregates["cancel_ratio"]["orders"]
+    ratio.sql = ratio.sql.replace(counted, "sum(cancelled_qty) / sum(order_qty)")
+    sh.measures = [x for x in sh.measures if x is ratio or x.name not in ("qty", "notional")]
+
+
+def _defaults(sh: Shaper, keys: list[Dim]) -> None:
+    """Rows that a figure is about when the question does not say: decided, assigned or closed alerts."""
+    conditions = " ".join(p.sql for p in sh.where)
+    names = {x.name for x in sh.measures}
+    if "fp_rate" in names and "CONFIRMED" not in conditions:
+        decided = "status IN ('FALSE_POSITIVE', 'CONFIRMED', 'REPORTED')"
+        sh.where = [p for p in sh.where if not p.sql.startswith("status ")]
+        sh.where.append(Part(sql=decided, reason="default: of the decided alerts"))
+    if any(d.sql == "assigned_to" for d in keys) and "assigned_to" not in conditions:
+        sh.where.append(Part(sql="assigned_to IS NOT NULL", reason="default: alerts in somebody's charge"))
+    if "to_close" in names and "closed_ts" not in conditions:
+        sh.where.append(Part(sql="closed_ts IS NOT NULL", reason="default: closed alerts"))
+
+
+def _first_or_last(sh: Shaper, measures: list[Measure], rank: Rank | None) -> Rank | None:
+    """ "The last price of each": the value of the first or last row in place of a ranking."""
+    if rank is None or rank.name not in ("newest", "oldest"):
+        return rank
+    time = sh.world.catalogue.views[sh.view].time
+    picked = [x for x in measures if x.row in _LEVELS]
+    aged = [x for x in measures if x.name in ("age", "elapsed")]
+    if time and picked:
+        pick = "max_by" if rank.name == "newest" else "min_by"
+        for x in picked:
+            x.sql, x.alias = f"{pick}({x.row}, {time})", f"{'last' if pick == 'max_by' else 'first'}_{x.row}"
+        return None
+    if aged:
+        return None
+    sh.doubts.append("first or last of a group")
+    return rank
+
+
+def _ranking(
+    sh: Shaper, keys: list[Dim], measures: list[Measure], rank: Rank | None
+) -> tuple[tuple[Order, ...], int | None, int]:
+    """Order, limit and offset over the figures."""
+    if rank is None:
+        return (), None, 0
+    if not keys:
+        if rank.limit is not None:
+            sh.doubts.append("ranked over nothing")
+        return (), None, rank.offset
+    main = _ranked_measure(sh, measures, rank)
+    return (Order(sql=main.alias, desc=rank.name not in ("bottom", "oldest")),), rank.limit, rank.offset
 
 
 def _extremes(sh: Shaper, keys: list[Dim]) -> None:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nlq.shape.learnt import learnt_mode
 from nlq.shape.rank import ranks_rows
 from nlq.shape.state import SUMMED, Rank, Shaper
-
-if TYPE_CHECKING:
-    pass
 
 
 def find_mode(sh: Shaper, rank: Rank | None) -> str:
@@ -22,6 +17,8 @@ def find_mode(sh: Shaper, rank: Rank | None) -> str:
     if rank and rank.name in ("newest", "oldest") and not sh.measures and not grouped:
         return "list"
     if rank and grouped and not sh.measures and ranks_rows(sh, rank):
+        return "list"
+    if rank and rank.limit is not None and not grouped and _one_row(sh, rank):
         return "list"
     if sh.measures or grouped:
         return "grouped"
@@ -61,6 +58,23 @@ def find_mode(sh: Shaper, rank: Rank | None) -> str:
         if targets[0].alias not in key and not (nouns and nouns[0] <= targets[0].i):
             return "distinct"
     return "list"
+
+
+def _one_row(sh: Shaper, rank: Rank) -> bool:
+    """ "The biggest trade and when it was": the row itself is wanted, not its largest figure."""
+    if not sh.measures or not all(x.agg in ("max", "min") and x.row for x in sh.measures):
+        return False
+    targets = [d for d in sh.dims if d.target]
+    key = sh.world.catalogue.views[sh.view].key
+    if any(d.alias not in key for d in targets) or not (ranks_rows(sh, rank) or _asks_when(sh)):
+        return False
+    main = sh.measures[0]
+    rank.by, rank.name = main.row, "top" if main.agg == "max" else "bottom"
+    return True
+
+
+def _asks_when(sh: Shaper) -> bool:
+    return any(m.text.lower() in ("when", "time", "whose") for m in sh.m)
 
 
 def _list_words(sh: Shaper) -> bool:

@@ -88,6 +88,8 @@ def _row_order(sh: Shaper, rank: Rank | None) -> tuple[Order, ...]:
     if rank is None:
         return ()
     view = sh.world.catalogue.views[sh.view]
+    if rank.by:
+        return (Order(sql=rank.by, desc=rank.name != "bottom"),)
     if rank.name in ("newest", "oldest") and view.time:
         desc = rank.name == "newest"
         keys = (Order(sql=view.time, desc=desc),)
@@ -96,7 +98,7 @@ def _row_order(sh: Shaper, rank: Rank | None) -> tuple[Order, ...]:
     likely = max(((sh.role(c, "order"), c) for c in view.columns), default=(0.0, ""))
     if sh.proposal is not None and likely[0] > 0.6:
         return (Order(sql=likely[1], desc=rank.name != "bottom"),)
-    options = sorted(_all_measures(sh), key=lambda x: (abs(x[0] - at), x[0] < at))
+    options = sorted([*_all_measures(sh), *_numeric_columns(sh)], key=lambda x: (abs(x[0] - at), x[0] < at))
     if not options:
         sql = row_sql(sh, "qty")
         if sql is None:
@@ -118,6 +120,17 @@ def _all_measures(sh: Shaper) -> list[tuple[int, str, str]]:
             if sql:
                 out.append((i, s.name, sql))
     return out
+
+
+def _numeric_columns(sh: Shaper) -> list[tuple[int, str, str]]:
+    """Numeric columns that are named as such: "by p95"."""
+    columns = sh.world.catalogue.views[sh.view].columns
+    return [
+        (i, s.name, s.name)
+        for i, m in enumerate(sh.m)
+        for s in (m.of("col") if m.kind == "sense" else ())
+        if s.name in columns and columns[s.name].type in ("DOUBLE", "INT", "BIGINT")
+    ]
 
 
 def distinct_values(sh: Shaper) -> Plan:

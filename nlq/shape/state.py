@@ -27,9 +27,13 @@ SUMMED = {
     "opp_fill",
 }
 """Measures that add up; the others are averaged when no aggregate is said."""
-DURATIONS = {"lifetime", "to_close", "age", "ran", "hours_late"}
+DURATIONS = {"lifetime", "to_close", "age", "ran", "hours_late", "delay", "elapsed"}
 """Measures in milliseconds."""
-PEAKS = {"deviation", "max_order_qty", "cancel_ratio"}
+PEAKS = {"deviation", "max_order_qty", "cancel_ratio", "elapsed"}
+UNITS_OF_TIME = ((3_600_000.0, {"hours", "hour", "hrs", "h"}), (60_000.0, {"minutes", "mins", "minute", "min"}), (86_400_000.0, {"days"}),
+                 (1000.0, {"seconds", "secs", "sec", "second", "s"}))  # fmt: skip
+"""Milliseconds of a unit, and the words that ask for it."""
+UNIT_WORDS = {"hours", "hrs", "minutes", "mins", "days", "seconds", "secs", "minute"}
 AGG_SQL = {"sum": "sum({})", "avg": "avg({})", "median": "percentile({}, 0.5)", "max": "max({})", "min": "min({})",
             "stddev": "stddev({})", "p95": "percentile({}, 0.95)", "p90": "percentile({}, 0.9)", "p99": "percentile({}, 0.99)",
             "p75": "percentile({}, 0.75)", "p25": "percentile({}, 0.25)"}  # fmt: skip
@@ -48,6 +52,9 @@ class Dim:
     alias: str
     grouped: bool
     target: bool
+    """Whether it is asked for: "which desk", "who"."""
+    led: bool = False
+    """Whether a grouping word stands before it."""
 
 
 @dataclass
@@ -74,6 +81,8 @@ class Rank:
     limit: int | None = 1
     offset: int = 0
     ties: bool = False
+    by: str = ""
+    """Expression that is ranked by, when it is known already."""
 
 
 @dataclass
