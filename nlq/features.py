@@ -11,7 +11,7 @@ from nlq.learn.agreement import agreement
 if TYPE_CHECKING:
     from nlq.contracts import Proposal
     from nlq.plan import Plan
-    from nlq.understand.mentions import Reading
+    from nlq.understand.reading import Reading
     from streaming.catalogue import Catalogue
 
 _RISKY = re.compile(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import sqlglot
 from sqlglot import exp
 
-from nlq.bind import Binder, Bound, World
+from nlq.bind import Bound, World, bind
 from nlq.compile import LINKS
 from nlq.plan import Part, Plan
 from nlq.shape.comparisons import compare_number
@@ -25,7 +25,7 @@ from nlq.understand.numbers import literal
 from nlq.views import has, reach
 
 if TYPE_CHECKING:
-    from nlq.understand.mentions import Reading
+    from nlq.understand.reading import Reading
 
 _FAMILIES = ({"symbol", "issuer_name"}, {"account_id", "account_type"})
 _OPENING = re.compile(
@@ -86,9 +86,7 @@ def follow(reading: Reading, sql: str, world: World) -> Edit | None:
     tree = sqlglot.parse_one(sql, dialect="databricks")
     assert isinstance(tree, exp.Select)
     conditions = _conditions(tree)
-    binder = Binder(world, reading, view)
-    binder.venue = _venue(conditions)
-    bound = binder.bind()
+    bound = bind(world, reading, view, venue=_venue(conditions))
     bound.where = [p for p in bound.where if not p.reason.startswith("default")]
     shaper = Shaper(world, reading, bound)
     shaper.dims = find_dims(shaper)

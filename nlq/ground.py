@@ -8,7 +8,7 @@ from nlq.contracts import LedgerEntry
 
 if TYPE_CHECKING:
     from nlq.plan import Plan
-    from nlq.understand.mentions import Reading
+    from nlq.understand.reading import Reading
     from streaming.catalogue import Catalogue
 
 _HARMLESS_OPS = {"list", "own", "group", "market", "trades", "only", "tie"}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import sqlglot
 
-from nlq.bind import Binder, World
+from nlq.bind import World, bind
 from nlq.compile import compile_plan
 from nlq.contracts import Clarification, Draft, LedgerEntry
 from nlq.features import features_of
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from nlq.contracts import Principal, Proposal, Turn
+    from nlq.learn.choice import Candidate
     from nlq.learn.confidence import Confidence
     from nlq.plan import Plan
-    from nlq.understand.mentions import Reading
+    from nlq.understand.reading import Reading
     from retrieval.values import ValueIndex
     from streaming.catalogue import Catalogue
 
@@ -59,6 +60,8 @@ class Interpretation:
     plan: Plan | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     """What was understood for certain, for a model that drafts: words → condition."""
+    candidates: tuple[Candidate, ...] = ()
+    """The rules' draft and the learnt writer's, with their features; for calibration."""
 
 
 class Interpreter:
@@ -96,6 +99,7 @@ class Interpreter:
         ranked = self._allowed(ranked, reading, principal)
         world = World(self.catalogue, self.lexicon, self.values, as_of)
         best = self._followed(world, reading, history, proposal) or self._draft(world, reading, ranked, proposal)
+        best = self._chosen(world, reading, proposal, best)
         best = self._verified(question, as_of, best) or best
         sql = best.draft.sql if best.draft else ""
         views = (
@@ -108,6 +112,24 @@ class Interpreter:
         if early is not None:
             return _declined(early, best)
         return best
+
+    def _chosen(self, world: World, reading: Reading, proposal: Proposal | None, best: Interpretation) -> Interpretation:
+        """The more believable of the rules' draft and the learnt writer's."""
+        if proposal is None or not proposal.forms or best.outcome != "answer" or best.draft is None:
+            return best
+        if best.features.get("followup"):
+            return best
+        from nlq.learn.choice import candidates, draft_of
+        from nlq.learn.slots import ReadingSlots
+
+        slots = ReadingSlots(world, reading)
+        found = candidates(best.draft.sql, best.features, proposal, slots)
+        scored = [(self._score(c.features, best.doubts), c) for c in found]
+        confidence, chosen = max(scored, key=lambda x: x[0])
+        draft = replace(best.draft, confidence=confidence)
+        if chosen.written is not None and confidence > scored[0][0]:
+            draft = draft_of(chosen, slots, confidence)
+        return replace(best, draft=draft, candidates=tuple(found), features=chosen.features)
 
     def _verified(self, question: str, as_of: datetime, best: Interpretation) -> Interpretation | None:
         """An approved question with the same words: its SQL with this question's values and clock."""
@@ -241,6 +263,8 @@ class Interpreter:
         if self.confidence is None:
             return 0.95 if not doubts else max(0.05, 0.5 - 0.1 * len(doubts))
         believed = 1.0
+        if features.get("is_learnt") and "is_learnt" not in self.confidence.names:
+            return 0.0
         if features.get("has_parser") and "agree_main" not in self.confidence.names:
             # Without a calibration that knows the parser its disagreement can only take trust away.
             doubt = min(features.get("agree_main", 0.0), features.get("agree_outcome", 0.0))
@@ -254,7 +278,7 @@ class Interpreter:
         margin = score - ranked[1][1]
         # The learnt roles are trusted with the structure only once their measured quality allows it.
         guide = proposal if self.guided else None
-        bound = Binder(world, reading, view, guide).bind()
+        bound = bind(world, reading, view, guide)
         shape = shape_of(world, reading, bound, guide)
         plan = shape.plan
         sql = shape.raw or compile_plan(plan)

@@ -13,7 +13,7 @@ from nlq.understand.lexicon import SHIPPED
 
 if TYPE_CHECKING:
     from nlq.contracts import Principal
-    from nlq.understand.mentions import Reading
+    from nlq.understand.reading import Reading
     from streaming.catalogue import Catalogue
 
 _NAMES = {"trader_name": "names of people", "account_name": "names of account holders", "beneficial_owner_id": "beneficial owners",

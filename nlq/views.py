@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nlq.contracts import Proposal
     from nlq.understand.lexicon import Lexicon
-    from nlq.understand.mentions import Mention, Reading
+    from nlq.understand.reading import Mention, Reading
     from streaming.catalogue import Catalogue
 
 REACH = {"trader_id": "traders", "account_id": "accounts", "symbol": "instruments"}

@@ -21,7 +21,7 @@ from nlq.shape.state import Shape, Shaper
 if TYPE_CHECKING:
     from nlq.bind import Bound, World
     from nlq.contracts import Proposal
-    from nlq.understand.mentions import Reading
+    from nlq.understand.reading import Reading
 
 
 def shape_of(world: World, reading: Reading, bound: Bound, proposal: Proposal | None = None) -> Shape:

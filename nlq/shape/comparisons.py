@@ -12,8 +12,8 @@ from nlq.understand.numbers import literal
 from nlq.views import has
 
 if TYPE_CHECKING:
-    from nlq.understand.mentions import Mention
     from nlq.understand.numbers import Number
+    from nlq.understand.reading import Mention
 
 
 def compare_numbers(sh: Shaper, mode: str) -> None:

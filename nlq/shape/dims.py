@@ -8,7 +8,7 @@ from nlq.shape.state import Dim, Shaper
 from nlq.views import has, reach
 
 if TYPE_CHECKING:
-    from nlq.understand.mentions import Mention
+    from nlq.understand.reading import Mention
 
 
 def find_dims(sh: Shaper) -> list[Dim]:

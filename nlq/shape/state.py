@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from nlq.bind import Bound, World
     from nlq.contracts import Proposal
     from nlq.plan import Part, Plan
-    from nlq.understand.mentions import Reading
+    from nlq.understand.reading import Reading
 
 SUMMED = {
     "qty",

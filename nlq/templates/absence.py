@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from nlq.bind import Binder
+from nlq.bind import bind
 from nlq.plan import Part, Plan
 from nlq.templates.words import bound_for, consume
 from nlq.views import has
@@ -43,7 +43,7 @@ def absence(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:
     if len(options) != 1:
         return None
     other = bound_for(sh, options[0])
-    outer = Binder(sh.world, sh.reading, sh.view).bind()
+    outer = bind(sh.world, sh.reading, sh.view)
     inner_where = tuple(
         p
         for p in other.where

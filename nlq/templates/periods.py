@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from nlq.bind import Binder
+from nlq.bind import Binder, clock_of
 from nlq.plan import Part, Plan
 from nlq.shape.state import Measure, Rank, Shaper
 from nlq.templates.words import consume, likely
-from nlq.understand.times import Clock, TimePhrase, interval, predicates
+from nlq.understand.time_phrases import TimePhrase
+from nlq.understand.times import Clock, interval, predicates
 
 _BEFORE = re.compile(
     r"\b(?:the )?(?:(\d+|\w+) (?:minutes?|mins?|hours?|seconds?) |\d+ |hour |hr |half hour |quarter hour |same (?:time )?|one |quarter of an hour )?(?:right |just |immediately )?(?:before(?: that| it| those)?|preceding(?: it| that| \d+)?|prior(?: one| to that)?|previous one)\b",
@@ -56,13 +57,13 @@ def two_periods(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:
         sh.used.add(amounts[0][0])
     clock = Binder(sh.world, sh.reading, sh.view, sh.proposal)
     clock.bound = sh.bound
-    made = clock.clock()
+    made = clock_of(clock)
     pair = _pair(sh, times, made)
     if pair is None:
         return None
     first, second, third = pair
     old = {sql for _, p in times for sql in predicates(p, made) or []}
-    where = [p for p in sh.where if p.sql not in old]
+    where = [p for p in sh.where if p.sql not in old and not (p.reason == "time" and " OR " in p.sql)]
     a, b = " AND ".join(first), " AND ".join(second)
     measures = []
     for x in sh.measures:

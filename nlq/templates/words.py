@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from nlq.bind import Binder, Bound
+from nlq.bind import Bound, bind
 
 if TYPE_CHECKING:
     from nlq.shape.state import Shaper
@@ -30,4 +30,4 @@ def consume(sh: Shaper, pattern: str) -> None:
 
 def bound_for(sh: Shaper, view: str) -> Bound:
     """The question bound to another view."""
-    return Binder(sh.world, sh.reading, view).bind()
+    return bind(sh.world, sh.reading, view)

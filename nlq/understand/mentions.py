@@ -3,74 +3,29 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rapidfuzz.distance import DamerauLevenshtein
 
+from nlq.understand.corrected import corrected
+from nlq.understand.dictated import question_form, spoken
 from nlq.understand.numbers import Comparison, comparison_at, fraction_at
-from nlq.understand.times import TimePhrase, time_phrases
+from nlq.understand.reading import Mention, Reading
+from nlq.understand.time_phrases import TIME_WORDS, TimePhrase, time_phrases
 from nlq.understand.tokens import Token, stem, tokenize
 from retrieval.values import PATTERNS, Hit, ValueIndex, collapse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nlq.understand.lexicon import Lexicon, Sense
+    from nlq.understand.lexicon import Lexicon
 
-_SPOKEN = {
-    **{w: str(i) for i, w in enumerate("zero one two three four five six seven eight nine".split())},
-    "oh": "0", "dot": ".", "dash": "-", "hyphen": "-", "point": ".",
-}  # fmt: skip
 _COMMON_WORDS = {
     "f", "on", "it", "be", "all", "are", "now", "key", "see", "low", "open", "cost", "real", "fast", "well", "so", "or",
     "main", "big", "hale", "lin", "becker", "grace", "john", "laura", "peter", "anna", "tom", "marc", "kim", "maya", "post",
     "reference", "orders", "quotes", "executions", "us", "price", "qty", "symbol",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Mention:
-    """One thing stated."""
-
-    kind: str
-    """time, number, value, sense, unknown_value, filler, word, sign."""
-    start: int
-    end: int
-    span: tuple[int, int]
-    text: str
-    senses: tuple[Sense, ...] = ()
-    hits: tuple[Hit, ...] = ()
-    time: TimePhrase | None = None
-    compare: Comparison | None = None
-    doubt: float = 0.0
-    """Above 0 when the reading needed a guess, such as a spelling repair."""
-
-    def of(self, kind: str) -> list[Sense]:
-        """Senses of one kind."""
-        return [s for s in self.senses if s.kind == kind]
-
-    def is_op(self, *names: str) -> bool:
-        """Whether this is one of the named shape words."""
-        return any(s.kind == "op" and s.name in names for s in self.senses)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A question taken apart."""
-
-    question: str
-    tokens: tuple[Token, ...]
-    mentions: tuple[Mention, ...]
-    dropped: tuple[Mention, ...] = ()
-    """What the speaker took back."""
-    notes: tuple[str, ...] = field(default=())
-
-    @property
-    def words(self) -> list[str]:
-        """Content words that nothing explained."""
-        return [m.text for m in self.mentions if m.kind == "word"]
 
 
 class Extractor:
@@ -84,7 +39,7 @@ class Extractor:
 
     def read(self, question: str) -> Reading:
         """Take a question apart; every token ends up in exactly one mention."""
-        tokens = tokenize(question)
+        tokens = [self._spelled_time(t) for t in tokenize(question)]
         taken: list[Mention | None] = [None] * len(tokens)
         found: list[tuple[float, Mention]] = []
         for phrase in time_phrases(tokens):
@@ -105,7 +60,7 @@ class Extractor:
             mention = taken[i] or self._rest(question, tokens, i)
             out.append(mention)
             i = mention.end
-        kept, dropped = _corrected(out)
+        kept, dropped = corrected(out)
         return Reading(question, tuple(tokens), tuple(kept), tuple(dropped))
 
     def _mention(
@@ -195,7 +150,7 @@ class Extractor:
                 continue
             best: Mention | None = None
             for j in range(i + 2, min(len(tokens), i + 9) + 1):
-                form = _spoken(tokens[i:j])
+                form = spoken(tokens[i:j])
                 if form is None:
                     break
                 hits = [h for f in form for h in self.values.spelled(f)]
@@ -249,6 +204,16 @@ class Extractor:
             return self._mention(question, tokens, "filler", i, i + 1)
         return self._mention(question, tokens, "word", i, i + 1)
 
+    def _spelled_time(self, token: Token) -> Token:
+        """A misspelt time word as it should stand: "befor", "yesteday"."""
+        low = token.low
+        if len(low) < 5 or not low.isalpha() or low in TIME_WORDS or token.stem in self._stems:
+            return token
+        if low in self.lexicon.words or self.values.lookup([low]):
+            return token
+        near = [w for w in TIME_WORDS if DamerauLevenshtein.distance(w, low, score_cutoff=1) <= 1]
+        return replace(token, low=near[0], stem=stem(near[0])) if len(near) == 1 else token
+
     def _spelling(self, word: str) -> str | None:
         if len(word) < 5 or not word.isalpha():
             return None
@@ -264,66 +229,6 @@ class Extractor:
         ]
         stems = {stem(w) for w in near}
         return near[0] if len(stems) == 1 else None
-
-
-_REPAIR = re.compile(
-    r"^(?:wait no|no wait|no hang on|hang on|no hold on|or no|make that|scratch that|correction|no sorry|sorry no|actually no|no actually|i meant|no by|"
-    r"no make that|no make it|rather|instead of that|no not|no i mean|times no|no the|wait make that|no)$"
-)
-_TAKEN_BACK = re.compile(r"^(?:instead of|rather than|not the|not|no longer)$")
-
-
-def _slot(mention: Mention) -> str | None:
-    """What a mention settles: a later mention of the same slot replaces an earlier one after "no, wait"."""
-    if mention.kind == "time" and mention.time is not None and mention.time.kind != "now":
-        return "time"
-    if mention.kind == "value":
-        return f"value {mention.hits[0].category}"
-    for sense in mention.senses:
-        if sense.kind == "agg":
-            return "agg"
-        if sense.kind == "code":
-            return f"code {sense.places[0][1]}"
-        if sense.kind == "meas":
-            return "meas"
-        if sense.kind == "dim":
-            return f"dim {sense.kind}"
-    return None
-
-
-def _corrected(mentions: list[Mention]) -> tuple[list[Mention], list[Mention]]:
-    """Drop what the speaker took back: "buys, wait no, make that sells"; "five by fills ... no, by turnover"."""
-    words = [m.text.lower().strip(",.") for m in mentions]
-    dropped: set[int] = set()
-    for i in range(1, len(mentions)):
-        for n in (3, 2, 1):
-            phrase = " ".join(w for w in words[i : i + n] if w)
-            if len(words[i : i + n]) < n or not _REPAIR.match(phrase):
-                continue
-            broken = words[i - 1] in ("", "...", ",", ".", "-") or n > 1
-            after = i + n
-            if not broken or (
-                n == 1
-                and not (mentions[i - 1].kind == "sign" and mentions[min(after, len(mentions) - 1)].kind == "sign")
-            ):
-                continue
-            slots = [s for m in mentions[after : after + 8] if (s := _slot(m))]
-            for slot in slots[:1]:
-                earlier = [
-                    k
-                    for k in range(max(0, i - 12), i)
-                    if _slot(mentions[k]) == slot or (slot in ("meas", "agg") and _slot(mentions[k]) in ("meas", "agg"))
-                ]
-                if earlier:
-                    dropped.update(earlier[-2:] if slot in ("meas", "agg") else earlier[-1:])
-                    dropped.update(range(i, after))
-            break
-    gone = [mentions[k] for k in sorted(dropped)]
-    return [_as_filler(m) if k in dropped else m for k, m in enumerate(mentions)], gone
-
-
-def _as_filler(mention: Mention) -> Mention:
-    return Mention("filler", mention.start, mention.end, mention.span, mention.text)
 
 
 _DESK_CUES = {"desk", "team", "desks", "guys", "boys", "floor", "traders", "trader", "crew", "people", "lot"}
@@ -356,59 +261,3 @@ def _in_place(hits: list[Hit], tokens: Sequence[Token], i: int, j: int) -> list[
 def len_of(phrase: TimePhrase) -> int:
     """Tokens of a time phrase."""
     return phrase.end - phrase.start
-
-
-def question_form(tokens: Sequence[Token]) -> str:
-    """Tokens as they stood, with a blank where there was one."""
-    out = tokens[0].text
-    for before, token in pairwise(tokens):
-        out += (" " if token.start > before.end else "") + token.text
-    return out.strip(".,;:?!")
-
-
-def _spoken(tokens: Sequence[Token]) -> list[str] | None:
-    """Ways to write down what was spelled: digits one by one, in tens, or as one number."""
-    from nlq.understand.numbers import ONES, TENS
-
-    letters, digits, whole = "", "", 0
-    for token in tokens:
-        low = token.low
-        if low in TENS:
-            digits += str(TENS[low])
-            whole += TENS[low]
-        elif (low in ONES and low != "oh") or low == "oh":
-            value = ONES[low]
-            if digits.endswith("0") and len(digits) >= 2 and 0 < value < 10 and tokens and _was_tens(tokens, token):
-                digits = digits[:-1] + str(value)
-            else:
-                digits += str(value)
-            whole += value
-        elif low == "hundred":
-            digits += "00"
-            whole *= 100
-        elif low == "thousand":
-            digits += "000"
-            whole *= 1000
-        elif low == "-" or low in _SPOKEN:
-            continue
-        elif (len(low) == 1 and low.isalpha()) or low == "algo" or (low.isdigit() and len(low) <= 4):
-            if low.isdigit():
-                digits += low
-            elif digits:
-                letters += digits
-                digits = ""
-                letters += low
-            else:
-                letters += low
-        elif low in ("deriv", "crypto", "mm", "ldn", "fra", "ny"):
-            letters += low
-        else:
-            return None
-    return [letters + digits] + ([letters + str(whole)] if whole else [])
-
-
-def _was_tens(tokens: Sequence[Token], token: Token) -> bool:
-    from nlq.understand.numbers import TENS
-
-    k = list(tokens).index(token)
-    return k > 0 and tokens[k - 1].low in TENS

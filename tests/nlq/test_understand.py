@@ -16,7 +16,8 @@ from nlq.contracts import Principal, Turn
 from nlq.interpret import Interpreter
 from nlq.plan import Order, Part, Plan
 from nlq.understand.numbers import comparison_at
-from nlq.understand.times import Clock, predicates, time_phrases
+from nlq.understand.time_phrases import time_phrases
+from nlq.understand.times import Clock, predicates
 from nlq.understand.tokens import tokenize
 from retrieval.values import ValueIndex
 from streaming.catalogue import Catalogue

@@ -1,0 +1,60 @@
+"""A question taken apart: what it states, each thing with its span."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nlq.understand.lexicon import Sense
+    from nlq.understand.numbers import Comparison
+    from nlq.understand.time_phrases import TimePhrase
+    from nlq.understand.tokens import Token
+    from retrieval.values import Hit
+
+
+@dataclass(frozen=True)
+class Mention:
+    """One thing stated."""
+
+    kind: str
+    """time, number, value, sense, unknown_value, filler, word, sign."""
+    start: int
+    end: int
+    span: tuple[int, int]
+    text: str
+    senses: tuple[Sense, ...] = ()
+    hits: tuple[Hit, ...] = ()
+    time: TimePhrase | None = None
+    compare: Comparison | None = None
+    doubt: float = 0.0
+    """Above 0 when the reading needed a guess, such as a spelling repair."""
+
+    def of(self, kind: str) -> list[Sense]:
+        """Senses of one kind."""
+        return [s for s in self.senses if s.kind == kind]
+
+    def is_dim(self, name: str) -> bool:
+        """Whether this names one of the things that a result is cut by."""
+        return any(s.kind == "dim" and s.name == name for s in self.senses)
+
+    def is_op(self, *names: str) -> bool:
+        """Whether this is one of the named shape words."""
+        return any(s.kind == "op" and s.name in names for s in self.senses)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A question taken apart."""
+
+    question: str
+    tokens: tuple[Token, ...]
+    mentions: tuple[Mention, ...]
+    dropped: tuple[Mention, ...] = ()
+    """What the speaker took back."""
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def words(self) -> list[str]:
+        """Content words that nothing explained."""
+        return [m.text for m in self.mentions if m.kind == "word"]
