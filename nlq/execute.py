@@ -11,12 +11,13 @@ from concurrent.futures import TimeoutError as StillRunning
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nlq.sealed_session import NotEntitled, PlanRefused, Seal, register_views
+from nlq.sealed_session import NotEntitled, PlanRefused, PlanTooLarge, Seal, register_views
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from nlq.contracts import Principal, Verdict
+    from nlq.sealed_session import Planning
     from streaming.snapshot import Snapshot, SnapshotSource
 
 POOL = "query"
@@ -25,6 +26,10 @@ POOL = "query"
 _GRACE = 1.0
 """Seconds after the deadline in which cancelled work may end before the caller is answered without it."""
 
+_MOST_ABANDONED = 4
+"""Cancelled queries that may go on without a place, until a step that nothing interrupts is over. More hold theirs, so
+that a flood of them ends in refused questions and not in a driver that does nothing else."""
+
 MESSAGES = {
     "REFUSED": "The statement was not allowed by the guard.",
     "UNKNOWN_VIEW": "The statement names a view that does not exist.",
@@ -32,6 +37,7 @@ MESSAGES = {
     "UNKNOWN_ROLE": "The role is not known.",
     "FUNCTION": "The statement calls a function that is not available.",
     "PLAN": "The statement contains an operation that is not available.",
+    "PLAN_SIZE": "The statement is too large to plan; make it simpler.",
     "SYNTAX": "The statement is not valid Spark SQL.",
     "TYPES": "The statement combines values of types that do not fit.",
     "GROUPING": "The statement lists a column that is neither grouped nor aggregated.",
@@ -130,9 +136,11 @@ class Executor:
         """
         self._context: Any = source.spark.sparkContext
         self._seal = Seal(source.spark)
-        self._workers = ThreadPoolExecutor(max_workers=concurrent, thread_name_prefix="query")
         self._room = concurrent + queued
+        self._workers = ThreadPoolExecutor(max_workers=self._room + _MOST_ABANDONED, thread_name_prefix="query")
+        self._turns = threading.Semaphore(concurrent)
         self._users: Counter[str] = Counter()
+        self._abandoned: set[_Query] = set()
         self._lock = threading.Lock()
 
     def run(
@@ -172,15 +180,15 @@ class Executor:
         with self._lock:
             if self._users[user]:
                 raise ExecutionError("BUSY_USER")
-            if self._users.total() >= self._room:
+            if self._users.total() - len(self._abandoned) >= self._room:
                 raise ExecutionError("BUSY")
             self._users[user] += 1
         try:
-            future = self._workers.submit(query.run)
+            future = self._workers.submit(self._in_turn, query)
         except RuntimeError as error:  # closed
             self._leave(user)
             raise ExecutionError("BUSY") from error
-        # The place is free when the work has really ended, not when the caller stopped waiting for it.
+        # The person may ask again when the work has really ended, not when they stopped waiting for it.
         future.add_done_callback(lambda _: self._leave(user))
         return future
 
@@ -188,15 +196,36 @@ class Executor:
         with self._lock:
             self._users -= Counter({user: 1})
 
-    @staticmethod
-    def _stop(query: _Query, future: Future[pa.Table]) -> pa.Table:
+    def _in_turn(self, query: _Query) -> pa.Table:
+        if not self._turns.acquire(timeout=query.seconds):
+            raise ExecutionError("DEADLINE")
+        try:
+            return query.run()
+        finally:
+            with self._lock:
+                if query in self._abandoned:
+                    self._abandoned.remove(query)  # its turn went to another one
+                else:
+                    query.ended = True
+                    self._turns.release()
+
+    def _stop(self, query: _Query, future: Future[pa.Table]) -> pa.Table:
         if not future.cancel():
             query.cancel()
             try:
                 return future.result(timeout=_GRACE)
-            except (StillRunning, ExecutionError):
+            except StillRunning:
+                self._abandon(query)
+            except ExecutionError:
                 pass
         raise ExecutionError("DEADLINE")
+
+    def _abandon(self, query: _Query) -> None:
+        """Give the place of a cancelled query that has not ended to others; its own person goes on waiting for it."""
+        with self._lock:
+            if query.running and not query.ended and len(self._abandoned) < _MOST_ABANDONED:
+                self._abandoned.add(query)
+                self._turns.release()
 
 
 class _Query:
@@ -217,18 +246,27 @@ class _Query:
         self._snapshot = snapshot
         self._principal = principal
         self._limits = limits
+        self.seconds = limits.seconds
         self._group = f"query-{uuid.uuid4()}"
+        self._planning: Planning | None = None
         self._thread: Any = None
         self._cancelled = False
+        self.running = False
+        """It had its turn."""
+        self.ended = False
+        """It gave its turn back."""
         self._lock = threading.Lock()
 
     def run(self) -> pa.Table:
+        self.running = True
         try:
             return self._run()
         except ExecutionError:
             raise
         except NotEntitled:
             raise ExecutionError("UNKNOWN_ROLE") from None
+        except PlanTooLarge:
+            raise ExecutionError("PLAN_SIZE") from None
         except PlanRefused:
             raise ExecutionError("PLAN") from None
         except Exception as error:  # noqa: BLE001 - whatever it says may hold row values
@@ -241,6 +279,8 @@ class _Query:
         """Stop running and future jobs of this query and interrupt its planning."""
         with self._lock:
             self._cancelled = True
+            if self._planning is not None:
+                self._planning.stop()
             self._context._jsc.sc().cancelJobGroupAndFutureJobs(self._group)
             if self._thread is not None:
                 self._thread.interrupt()
@@ -254,13 +294,14 @@ class _Query:
             if self._cancelled:
                 raise ExecutionError("DEADLINE")
             self._thread = java_thread.currentThread()
+            self._planning = planning = self._seal.planning()
         session = self._seal.open()
-        names = self._seal.relations(session, self._sql)
+        parsed, names = self._seal.parsed(session, self._sql)
         views = register_views(session, self._snapshot, self._principal, names)
         self._seal.close_registry(session)
-        frame = session.sql(self._sql)
-        self._seal.check_analysed(frame, views)
-        table: pa.Table = self._seal.planned(frame).limit(self._limits.max_rows + 1).toArrow()
+        analysed = self._seal.analysed(session, parsed, planning)
+        self._seal.check_analysed(analysed, views)
+        table: pa.Table = self._seal.planned(analysed, self._limits.max_rows + 1, planning).toArrow()
         if table.nbytes > self._limits.max_bytes:
             raise ExecutionError("TOO_LARGE")
         return table

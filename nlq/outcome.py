@@ -38,6 +38,8 @@ def _rules() -> dict[str, list[tuple[re.Pattern[str], dict[str, object]]]]:
     out = {}
     for part in ("unanswerable", "refuse", "vague"):
         out[part] = [(re.compile(rf"(?<!\w)(?:{rule['words']})", re.IGNORECASE), rule) for rule in raw[part]]
+    for _, rule in out["refuse"]:
+        rule["not"] = re.compile(str(rule.get("not", r"(?!)")), re.IGNORECASE)
     return out
 
 
@@ -52,7 +54,7 @@ def refused_words(question: str, *, has_history: bool = False) -> Outcome | None
     for pattern, rule in _rules()["refuse"]:
         if has_history and "change data" in str(rule["rule"]) and _COLUMNS_ADDED.search(question):
             continue
-        if pattern.search(question):
+        if pattern.search(question) and not rule["not"].search(question):  # type: ignore[attr-defined]
             return Outcome(kind="refuse", reason=f"Refused: {rule['rule']}.")
     return None
 

@@ -1,11 +1,32 @@
+import java.util.HashMap;
+import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CancellationException;
 import org.apache.spark.sql.catalyst.FunctionIdentifier;
+import org.apache.spark.sql.catalyst.QueryPlanningTracker;
 import org.apache.spark.sql.catalyst.analysis.FunctionRegistryBase;
+import org.apache.spark.sql.catalyst.analysis.UnresolvedFunction;
+import org.apache.spark.sql.catalyst.analysis.UnresolvedRelation;
 import org.apache.spark.sql.catalyst.expressions.Expression;
 import org.apache.spark.sql.catalyst.expressions.ExpressionInfo;
+import org.apache.spark.sql.catalyst.expressions.Literal;
 import org.apache.spark.sql.catalyst.expressions.PlanExpression;
 import org.apache.spark.sql.catalyst.plans.QueryPlan;
+import org.apache.spark.sql.catalyst.plans.logical.CTERelationDef;
+import org.apache.spark.sql.catalyst.plans.logical.CTERelationRef;
+import org.apache.spark.sql.catalyst.plans.logical.Limit$;
+import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan;
+import org.apache.spark.sql.catalyst.plans.logical.UnresolvedWith;
 import org.apache.spark.sql.catalyst.plans.logical.View;
+import org.apache.spark.sql.catalyst.plans.logical.WithCTE;
+import org.apache.spark.sql.catalyst.util.IntervalUtils;
+import org.apache.spark.sql.classic.Dataset$;
+import org.apache.spark.sql.classic.SparkSession;
+import org.apache.spark.sql.classic.SparkSession$;
+import org.apache.spark.sql.types.DataTypes;
+import org.apache.spark.unsafe.types.CalendarInterval;
+import org.apache.spark.unsafe.types.UTF8String;
+import scala.Product;
 import scala.collection.Iterator;
 
 /**
@@ -13,6 +34,56 @@ import scala.collection.Iterator;
  * Compiled when the engine starts, by the compiler that Spark itself brings for its generated code.
  */
 public class SealedEngine {
+  /** A query's planning, which Spark cannot cancel: it ends at the next rule once `stop` was called. */
+  public static class Planning extends QueryPlanningTracker {
+    private volatile boolean stopped = false;
+
+    public Planning() {
+      super(scala.Option.apply(null));
+    }
+
+    public void stop() {
+      stopped = true;
+    }
+
+    public void recordRuleInvocation(String rule, long nanoseconds, boolean effective) {
+      if (stopped) {
+        throw new CancellationException("planning was stopped");
+      }
+    }
+  }
+
+  public Planning planning() {
+    return new Planning();
+  }
+
+  /** Reads a statement with the settings of its session; the parser takes them from whichever session is active. */
+  public LogicalPlan parsed(Object session, String sql) throws Exception {
+    SparkSession own = (SparkSession) session;
+    scala.Option before = SparkSession$.MODULE$.getActiveSession();
+    SparkSession$.MODULE$.setActiveSession(own);
+    try {
+      return own.sessionState().sqlParser().parsePlan(sql);
+    } finally {
+      if (before.isDefined()) {
+        SparkSession$.MODULE$.setActiveSession((SparkSession) before.get());
+      } else {
+        SparkSession$.MODULE$.clearActiveSession();
+      }
+    }
+  }
+
+  /** A statement's plan as a data frame whose planning can be stopped. */
+  public Object frame(Object session, Object plan, Object planning) {
+    return Dataset$.MODULE$.ofRows(
+        (SparkSession) session, (LogicalPlan) plan, (QueryPlanningTracker) planning, Dataset$.MODULE$.ofRows$default$4());
+  }
+
+  /** The plan with at most `rows` rows. */
+  public Object limited(Object plan, int rows) {
+    return Limit$.MODULE$.apply(new Literal(Integer.valueOf(rows), DataTypes.IntegerType), (LogicalPlan) plan);
+  }
+
   /** Takes every function whose name is not in `keep` out of a session's registry. */
   public void drop(FunctionRegistryBase registry, Set keep) {
     for (Iterator i = registry.listFunction().iterator(); i.hasNext();) {
@@ -62,5 +133,113 @@ public class SealedEngine {
     for (Iterator i = expression.children().iterator(); i.hasNext();) {
       expression((Expression) i.next(), found);
     }
+  }
+
+  /** Windows of `window(…)` that one row would fall into, the most in the statement; analysis makes a copy of it for each. */
+  public double overlap(QueryPlan plan) {
+    double most = 0;
+    for (Iterator i = plan.children().iterator(); i.hasNext();) {
+      most = Math.max(most, overlap((QueryPlan) i.next()));
+    }
+    for (Iterator i = plan.innerChildren().iterator(); i.hasNext();) {
+      Object inner = i.next();
+      if (inner instanceof QueryPlan) {
+        most = Math.max(most, overlap((QueryPlan) inner));
+      }
+    }
+    for (Iterator i = plan.expressions().iterator(); i.hasNext();) {
+      most = Math.max(most, overlap((Expression) i.next()));
+    }
+    return most;
+  }
+
+  private double overlap(Expression expression) {
+    double most = 0;
+    if (expression instanceof PlanExpression) {
+      most = overlap((QueryPlan) ((PlanExpression) expression).plan());
+    }
+    if (expression instanceof UnresolvedFunction) {
+      UnresolvedFunction call = (UnresolvedFunction) expression;
+      if ("window".equalsIgnoreCase((String) call.nameParts().last())) {
+        most = Math.max(most, windows(call));
+      }
+    }
+    for (Iterator i = expression.children().iterator(); i.hasNext();) {
+      most = Math.max(most, overlap((Expression) i.next()));
+    }
+    return most;
+  }
+
+  private double windows(UnresolvedFunction call) {
+    int count = call.arguments().length();
+    if (count < 2 || count > 4) {
+      return Double.POSITIVE_INFINITY;
+    }
+    double length = microseconds(call.arguments().apply(1));
+    double slide = count == 2 ? length : microseconds(call.arguments().apply(2));
+    return slide > 0 ? length / slide : Double.POSITIVE_INFINITY;
+  }
+
+  private double microseconds(Object argument) {
+    if (!(argument instanceof Literal) || !(((Literal) argument).value() instanceof UTF8String)) {
+      return Double.NaN;
+    }
+    CalendarInterval interval = IntervalUtils.stringToInterval((UTF8String) ((Literal) argument).value());
+    return interval.months == 0 ? interval.days * 86400e6 + interval.microseconds : Double.NaN;
+  }
+
+  /** Nodes of a parsed or analysed plan when every use of a WITH query is written out, as the optimiser will do. */
+  public double writtenOut(QueryPlan plan) {
+    Map queries = new HashMap();
+    return size(plan, queries);
+  }
+
+  private double size(QueryPlan plan, Map queries) {
+    double total = 1;
+    if (plan instanceof View) {
+      return total;
+    }
+    if (plan instanceof CTERelationRef) {
+      Double known = (Double) queries.get(Long.valueOf(((CTERelationRef) plan).cteId()));
+      return known == null ? total : total + known.doubleValue();
+    }
+    if (plan instanceof UnresolvedRelation) {
+      Double known = (Double) queries.get(((UnresolvedRelation) plan).tableName().toLowerCase());
+      return known == null ? total : total + known.doubleValue();
+    }
+    if (plan instanceof UnresolvedWith) {
+      Map own = new HashMap(queries);
+      for (Iterator i = ((UnresolvedWith) plan).cteRelations().iterator(); i.hasNext();) {
+        Product query = (Product) i.next();
+        own.put(((String) query.productElement(0)).toLowerCase(), Double.valueOf(size((QueryPlan) query.productElement(1), own)));
+      }
+      return total + size(((UnresolvedWith) plan).child(), own);
+    }
+    if (plan instanceof WithCTE) {
+      // Definitions stand in the order in which they use each other, and before the query that uses them.
+      for (Iterator i = ((WithCTE) plan).cteDefs().iterator(); i.hasNext();) {
+        CTERelationDef query = (CTERelationDef) i.next();
+        queries.put(Long.valueOf(query.id()), Double.valueOf(size(query, queries)));
+      }
+      return total + size(((WithCTE) plan).plan(), queries);
+    }
+    for (Iterator i = plan.children().iterator(); i.hasNext();) {
+      total += size((QueryPlan) i.next(), queries);
+    }
+    for (Iterator i = plan.expressions().iterator(); i.hasNext();) {
+      total += size((Expression) i.next(), queries);
+    }
+    return total;
+  }
+
+  private double size(Expression expression, Map queries) {
+    double total = 1;
+    if (expression instanceof PlanExpression) {
+      total += size((QueryPlan) ((PlanExpression) expression).plan(), queries);
+    }
+    for (Iterator i = expression.children().iterator(); i.hasNext();) {
+      total += size((Expression) i.next(), queries);
+    }
+    return total;
   }
 }

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlq.engine_functions import FUNCTIONS, TABLE_FUNCTIONS
-from streaming.segments import open_plan
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -93,6 +92,11 @@ ANALYSED_EXPRESSIONS = frozenset(
 )
 """Expressions that the analyser makes by itself; the classes of the functions that stay are added to them."""
 
+MAX_WRITTEN_OUT = 20_000
+"""Nodes of a statement with each use of its WITH queries written out; more take longer to plan than a query may run."""
+MAX_OVERLAP = 100
+"""Time windows that one row may fall into; the analyser copies the statement's columns for each."""
+
 _CLASS = re.compile(r'"class":"([\w.$]+)"')
 _RELATION = re.compile(r'"multipartIdentifier":"\[([^"\]]*)\]"')
 
@@ -107,6 +111,21 @@ class NotEntitled(Exception):
 
 class PlanRefused(Exception):
     """The statement's plan holds a class that is not on the list."""
+
+
+class PlanTooLarge(PlanRefused):
+    """The statement would take too long to plan, which nothing can cut short in time."""
+
+
+class Planning:
+    """The planning of one query. Spark cancels jobs but not planning; this ends it at the next rule of the planner."""
+
+    def __init__(self, tracker: Any) -> None:
+        self.tracker = tracker
+
+    def stop(self) -> None:
+        """End it; called from another thread."""
+        self.tracker.stop()
 
 
 class Seal:
@@ -140,46 +159,59 @@ class Seal:
         self._engine.drop(state.functionRegistry(), self._keep)
         self._engine.drop(state.tableFunctionRegistry(), self._keep_tables)
 
-    def relations(self, session: SparkSession, sql: str) -> set[str]:
-        """Check the parsed statement, which nothing has run yet, and return the lower-case names that it reads.
+    def planning(self) -> Planning:
+        """For one query; hand it to every step that plans."""
+        return Planning(self._engine.planning())
+
+    def parsed(self, session: SparkSession, sql: str) -> tuple[Any, set[str]]:
+        """Check the parsed statement, which nothing has run yet; returns it with the lower-case names that it reads.
 
         Raises:
-            PlanRefused: it is no query, or holds a class that is not on the list.
+            PlanRefused: it is no query, holds a class that is not on the list, or is too large to plan.
         """
-        state: Any = session._jsparkSession.sessionState()
         if "${" in sql or not sql.replace("\n", " ").replace("\t", " ").isprintable():
             raise PlanRefused("text")
-        plan = state.sqlParser().parsePlan(sql)
+        plan = self._engine.parsed(session._jsparkSession, sql)
         text = plan.toJSON()
         if "${" in text:  # written with escapes
             raise PlanRefused("text")
         refused = set(_CLASS.findall(text)) - PARSED_OPERATORS - PARSED_EXPRESSIONS
         if plan.getClass().getName() not in PARSED_OPERATORS or refused:
             raise PlanRefused(", ".join(sorted(refused)) or "root")
-        return {name.lower() for name in _RELATION.findall(text)}
+        if self._engine.overlap(plan) > MAX_OVERLAP or self._engine.writtenOut(plan) > MAX_WRITTEN_OUT:
+            raise PlanTooLarge
+        return plan, {name.lower() for name in _RELATION.findall(text)}
 
-    def check_analysed(self, frame: DataFrame, views: set[str]) -> None:
+    def analysed(self, session: SparkSession, plan: Any, planning: Planning) -> Any:
+        """The parsed statement with its names and types resolved in the sealed session; nothing is optimised yet."""
+        return self._engine.frame(session._jsparkSession, plan, planning.tracker).queryExecution().analyzed()
+
+    def check_analysed(self, plan: Any, views: set[str]) -> None:
         """Check the analysed plan: only listed classes, and data only from the registered views.
 
         Raises:
-            PlanRefused: something else is in it.
+            PlanRefused: something else is in it, or it is too large to plan.
         """
-        execution: Any = frame._jdf.queryExecution()
-        for line in self._engine.planClasses(execution.analyzed()).splitlines():
+        if self._engine.writtenOut(plan) > MAX_WRITTEN_OUT:
+            raise PlanTooLarge
+        for line in self._engine.planClasses(plan).splitlines():
             if line.startswith("view "):
                 if line.removeprefix("view ").lower() not in views:
                     raise PlanRefused(line)
             elif line not in ANALYSED_OPERATORS and line not in self._classes:
                 raise PlanRefused(line)
 
-    def planned(self, frame: DataFrame) -> DataFrame:
-        """The checked statement in a session that has its functions, in which it can be planned and run.
+    def planned(self, plan: Any, rows: int, planning: Planning) -> DataFrame:
+        """At most `rows` rows of the checked statement, in a session that has its functions, to be planned and run.
 
         Delta plans its data skipping with functions of its own, looked up in the session that runs the statement. The
         statement itself is resolved and checked by then: no name of its text is looked up again.
         """
-        execution: Any = frame._jdf.queryExecution()
-        return open_plan(self.open(), execution.analyzed())
+        from pyspark.sql import DataFrame
+
+        session = self.open()
+        limited = self._engine.limited(plan, rows)
+        return DataFrame(self._engine.frame(session._jsparkSession, limited, planning.tracker), session)
 
     def _java_set(self, names: frozenset[str]) -> Any:
         found = self._jvm.java.util.HashSet()

@@ -6,15 +6,16 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from evals.security import canary
 from evals.security.rows import COPIES, compare_engine
-from evals.security.runaway import KINDS, big_world, refused_before_planning, run_one
+from evals.security.runaway import KINDS, PLANNING, big_world, refused_before_planning, run_one
 from evals.security.statements import hand_made
 from evals.security.walls import attack_engine
+from nlq import sealed_session
 from nlq.contracts import Principal, Verdict
 from nlq.execute import MESSAGES, ExecutionError, ExecutionLimits, Executor
 from nlq.guard import check, functions
@@ -169,6 +170,50 @@ def test_statements_that_plan_for_long_are_refused_by_the_guard(tmp_path: Path) 
         "TOO_MANY_SCANS",
         "NODE",
     }
+
+
+def test_statements_that_plan_for_long_are_refused_behind_the_guard_too(executor: Executor, tmp_path: Path) -> None:
+    snapshot = big_world(tmp_path, AS_OF)
+    codes = {kind: code_of(executor, forged(sql), snapshot) for kind, sql in PLANNING.items()}
+    assert codes == {"overlapping windows": "PLAN_SIZE", "doubled WITH": "PLAN_SIZE", "cube": "PLAN"}
+
+
+def test_planning_ends_at_the_limit(executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sealed_session, "MAX_WRITTEN_OUT", 10**9)
+    monkeypatch.setattr(sealed_session, "MAX_OVERLAP", 10**9)
+    snapshot = big_world(tmp_path, AS_OF)
+    for kind in ("overlapping windows", "doubled WITH"):
+        with pytest.raises(ExecutionError, match="longer than allowed"):
+            executor.run(forged(PLANNING[kind]), snapshot, Principal(user_id=kind), ExecutionLimits(seconds=1.5))
+        answered = time.monotonic()
+        while executor.busy:
+            assert time.monotonic() - answered < 20
+            time.sleep(0.05)
+
+
+def test_a_query_that_nothing_stops_gives_its_place_to_others(
+    source: DirectorySource, world: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Executor(source, concurrent=1, queued=1)
+    analysed, hang = engine._seal.analysed, threading.Event()
+
+    def hangs(session: SparkSession, plan: Any, planning: Any) -> Any:
+        if "hangs" in plan.toString():
+            hang.wait(60)
+        return analysed(session, plan, planning)
+
+    monkeypatch.setattr(engine._seal, "analysed", hangs)
+    mad, sane = Principal(user_id="mad"), Principal(user_id="sane")
+    with pytest.raises(ExecutionError) as caught:
+        engine.run(forged("SELECT 'hangs' AS v"), world, mad, ExecutionLimits(seconds=0.5))
+    assert caught.value.code == "DEADLINE"
+    assert engine.run(forged("SELECT 1 AS v"), world, sane, PATIENT).table.num_rows == 1
+    assert code_of(engine, forged("SELECT 1 AS v"), world, mad) == "BUSY_USER"
+    hang.set()
+    while engine.busy:
+        time.sleep(0.01)
+    assert engine.run(forged("SELECT 1 AS v"), world, mad, PATIENT).table.num_rows == 1
+    engine.close()
 
 
 def test_one_query_a_person_and_a_bounded_queue(source: DirectorySource, tmp_path: Path) -> None:
