@@ -283,6 +283,17 @@ def main() -> None:
                                 if got.draft is not None and got.outcome in ("answer", "clarify")
                                 else {},
                                 "author": author,
+                                "candidates": [
+                                    {
+                                        "kind": c.kind,
+                                        "features": dict(c.features),
+                                        "ok": expect == "answer" and right(case, c.sql),
+                                        "sql": c.sql,
+                                    }
+                                    for c in got.candidates
+                                ]
+                                if got.outcome in ("answer", "clarify")
+                                else [],
                             }
                         )
                         + "\n"

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
@@ -79,6 +79,8 @@ class Proposal:
     """(view, column) → role → probability; roles as in `nlq.learn.labels`."""
     shape: Mapping[str, float]
     """count, group, order, limit, having, distinct, join, window, ratio, … → probability."""
+    forms: Sequence[tuple[tuple[str, ...], tuple[float, ...]]] = ()
+    """Whole statements with open slots, best first: tokens, and the log probability of each with the end's."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -113,7 +113,9 @@ class Interpreter:
             return _declined(early, best)
         return best
 
-    def _chosen(self, world: World, reading: Reading, proposal: Proposal | None, best: Interpretation) -> Interpretation:
+    def _chosen(
+        self, world: World, reading: Reading, proposal: Proposal | None, best: Interpretation
+    ) -> Interpretation:
         """The more believable of the rules' draft and the learnt writer's."""
         if proposal is None or not proposal.forms or best.outcome != "answer" or best.draft is None:
             return best

@@ -6,13 +6,24 @@ import argparse
 import sys
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nlq.learn.data import FOLDS, case_files, name_groups, read_examples
+from nlq.learn.train import Recipe
 from streaming.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nlq.learn.data import Example
 
 _CASES = Path("evals") / "cases"
 _WORLDS = Path("evals") / "worlds"
+_NAMED = ("dead_letters", "alerts", "personal_trades", "orders")
+"""Views of facts that hold names of their own, such as a topic or an officer."""
+_AS_OF = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,9 +56,10 @@ def _arguments() -> argparse.ArgumentParser:
     train.add_argument("--only-folds", action="store_true")
     train.add_argument("--epochs", type=int, default=None, help="on the frozen encoder")
     train.add_argument("--cycles", type=int, default=1, help="how often those epochs are gone through")
-    train.add_argument("--tuned-layers", type=int, default=0, help="upper encoder layers to tune afterwards")
-    train.add_argument("--tuned-epochs", type=int, default=5)
+    train.add_argument("--tuned-layers", type=int, default=Recipe.tuned_layers, help="upper encoder layers to tune")
+    train.add_argument("--tuned-epochs", type=int, default=Recipe.tuned_epochs)
     train.add_argument("--variants", type=int, default=0, help="reworded copies of each wording")
+    train.add_argument("--writer-epochs", type=int, default=Recipe.writer_epochs, help="of the writer, before tuning")
     train.add_argument("--seed", type=int, default=20261120)
     train.add_argument("--out", type=Path, default=None, help="default: beside the code")
     evaluate = commands.add_parser("evaluate", help="measure the fold weights on the authors they never saw")
@@ -71,17 +83,19 @@ def _train(options: argparse.Namespace) -> None:
 
     from nlq.learn.encoder import find_directory
     from nlq.learn.parser import WEIGHTS
-    from nlq.learn.train import FrozenStates, Recipe, save, train
+    from nlq.learn.train import FrozenStates, save, train
 
     torch.set_num_threads(options.threads)
     catalogue, directory = Catalogue.load(options.catalogue), find_directory(options.encoder)
     examples = read_examples(case_files(options.cases), catalogue)
     names = name_groups(options.worlds) if options.worlds.is_dir() else []
-    recipe = Recipe(cycles=options.cycles, variants=options.variants, seed=options.seed)
+    recipe = Recipe(
+        cycles=options.cycles, variants=options.variants, seed=options.seed, writer_epochs=options.writer_epochs,
+        tuned_layers=options.tuned_layers, tuned_epochs=options.tuned_epochs, rank=16 if options.tuned_layers else 0,
+    )  # fmt: skip
     if options.epochs is not None:
         recipe = replace(recipe, head_epochs=options.epochs)
-    if options.tuned_layers:
-        recipe = replace(recipe, rank=16, tuned_layers=options.tuned_layers, tuned_epochs=options.tuned_epochs)
+    forms = _forms(catalogue, options.worlds) if recipe.writer_epochs else None
     states = FrozenStates()
     out: Path = options.out or WEIGHTS
     folds = range(len(FOLDS)) if options.folds == [] else options.folds or ()
@@ -91,12 +105,36 @@ def _train(options: argparse.Namespace) -> None:
         chosen = [e for e in examples if e.author not in left_out]
         _say(f"{name}: {len(chosen)} cases, without {sorted(left_out) or 'nobody'}")
         started = time.perf_counter()
-        network = train(chosen, catalogue, directory, recipe, names=names, states=states, progress=_say)
+        network = train(chosen, catalogue, directory, recipe, names=names, forms=forms, states=states, progress=_say)
         authors = sorted({e.author for e in chosen})
         digest = save(
             network, out / f"{name}.safetensors", recipe, left_out=sorted(left_out), authors=authors, cases=len(chosen)
         )
         _say(f"{out / name}.safetensors {digest} {time.perf_counter() - started:.0f} s")
+
+
+def _forms(catalogue: Catalogue, worlds: Path) -> Callable[[Example, str], Sequence[str]]:
+    """What each wording is to be written as; the names that it may hold are those of the first world."""
+    from pyarrow import parquet
+
+    from nlq.learn.forms import FormError, form_of
+    from nlq.learn.slots import reader_of
+
+    first = next((p for p in sorted(worlds.glob("*")) if p.is_dir()), None) if worlds.is_dir() else None
+    views = [v for v in catalogue.views.values() if v.kind in ("reference", "engine") or v.name in _NAMED]
+    tables = {v.name: first / f"{v.name}.parquet" for v in views} if first is not None else {}
+    read = reader_of(catalogue, {n: parquet.read_table(p) for n, p in tables.items() if p.is_file()}, _AS_OF)
+    types = {c.name: c.type.upper() for v in catalogue.views.values() for c in v.columns.values()}
+
+    def form(example: Example, wording: str) -> Sequence[str]:
+        if example.sketch is None or example.history:
+            return ()
+        try:
+            return form_of(example.gold, read(wording), types)
+        except FormError:
+            return ()
+
+    return form
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from nlq.learn.confidence import (
     SHIPPED,
     CalibrationError,
     Scored,
+    best_of_each,
     choose_threshold,
     expected_error,
     fit,
@@ -29,8 +30,8 @@ _SHOWN_RISKS = (0.005, 0.01, 0.02, 0.04, 0.08)
 def read_results(files: Sequence[Path]) -> tuple[list[Scored], int]:
     """Drafted answers of result files, and how many questions the files hold.
 
-    A line needs `id`, `features` (a mapping, empty or absent without a draft) and `right` or `ok`; `author` is taken
-    from the id's first part when it is missing. Lines of locked authors are an error: they are for testing only.
+    A line needs `id`, `features` (a mapping, empty or absent without a draft) and `right` or `ok`, or instead of these
+    `candidates`, each with `features` and `ok`; `author` is taken from the id's first part when it is missing. Lines of locked authors are an error: they are for testing only.
 
     Raises:
         CalibrationError: a line is not of this form, or is a locked author's.
@@ -47,25 +48,35 @@ def read_results(files: Sequence[Path]) -> tuple[list[Scored], int]:
             if author in LOCKED_AUTHORS:
                 raise CalibrationError(f"{path}:{number}: the author {author!r} is locked for testing")
             questions += 1
-            if case.get("features"):
-                answerable = case.get("expect", "answer") == "answer"
-                rows.append(
-                    Scored(id=case["id"], author=author, features=case["features"], right=bool(truth) and answerable)
+            answerable = case.get("expect", "answer") == "answer"
+            drafts = case.get("candidates") or ([{**case, "ok": truth}] if case.get("features") else [])
+            rows += [
+                Scored(
+                    id=case["id"],
+                    author=author,
+                    features=draft["features"],
+                    right=bool(draft["ok"]) and answerable,
+                    question=f"{path}:{number}",
                 )
+                for draft in drafts
+            ]
     return rows, questions
 
 
-def calibrate(files: Sequence[Path], out: Path | None = None, *, worst_risk: float = 0.01) -> str:
+def calibrate(
+    files: Sequence[Path], out: Path | None = None, *, worst_risk: float = 0.01, least_right: float = 0.95
+) -> str:
     """Fit, write the model to `out` (None: the shipped place) and return a report in Markdown."""
     rows, questions = read_results(files)
-    model = fit(rows, worst_risk=worst_risk, questions=questions)
+    model = fit(rows, worst_risk=worst_risk, least_right=least_right, questions=questions)
     model.save(out or SHIPPED)
     held_out = held_out_scores(rows)
-    truth = np.array([r.right for r in rows], float)
+    best = best_of_each(rows, held_out)
+    held_out, truth = held_out[best], np.array([rows[i].right for i in best], float)
     xs, ys = (np.array(column) for column in zip(*model.steps, strict=True))
     calibrated = np.interp(held_out, xs, ys)
     summary = (
-        f"{questions} questions, {len(rows)} drafts, {int(truth.sum())} right drafts; scores by models that have not "
+        f"{questions} questions, {len(best)} with a draft, {int(truth.sum())} right; scores by models that have not "
         f"seen the author. Calibration error {expected_error(calibrated, truth):.3f}. Threshold {model.threshold:.3f}."
     )
     lines = [

@@ -36,6 +36,8 @@ class Scored:
     features: Mapping[str, float]
     right: bool
     """Right on all worlds; False for a drafted answer to a question that has none."""
+    question: str = ""
+    """Drafts of one question, of which the most believable is shown, have the same text here; empty for an only one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +99,21 @@ class Confidence:
         return float(1.0 / (1.0 + np.exp(-np.clip(z, -30, 30))))
 
 
-def fit(rows: Sequence[Scored], *, worst_risk: float = 0.01, questions: int | None = None) -> Confidence:
+def fit(
+    rows: Sequence[Scored],
+    *,
+    worst_risk: float = 0.01,
+    least_right: float = 0.0,
+    questions: int | None = None,
+) -> Confidence:
     """Fit on all rows; the isotonic table and the threshold come from scores of authors left out in turn.
+
+    Of several drafts of one question only the best scored counts for table and threshold.
 
     Args:
         rows: drafted answers with known truth, each of an author.
         worst_risk: greatest accepted share of silently wrong answers among all questions.
+        least_right: least accepted share of right answers among those shown.
         questions: number of questions that `rows` were drawn from, those without a draft included; None takes the
             number of rows.
 
@@ -112,11 +123,12 @@ def fit(rows: Sequence[Scored], *, worst_risk: float = 0.01, questions: int | No
     if len(rows) < 30 or len({r.right for r in rows}) < 2:
         raise CalibrationError(f"{len(rows)} rows with {sum(r.right for r in rows)} right: too few to calibrate on")
     held_out = held_out_scores(rows)
-    right = np.array([r.right for r in rows], float)
+    shown = best_of_each(rows, held_out)
+    held_out, right = held_out[shown], np.array([rows[i].right for i in shown], float)
     steps = _isotonic(held_out, right)
     model = _logistic(rows)
     calibrated = np.interp(held_out, [x for x, _ in steps], [y for _, y in steps])
-    threshold = choose_threshold(calibrated, right, worst_risk * (questions or len(rows)))
+    threshold = choose_threshold(calibrated, right, worst_risk * (questions or len(shown)), least_right)
     return Confidence(
         names=model.names,
         mean=model.mean,
@@ -125,7 +137,14 @@ def fit(rows: Sequence[Scored], *, worst_risk: float = 0.01, questions: int | No
         bias=model.bias,
         steps=steps,
         threshold=threshold,
-        facts={"rows": len(rows), "right": int(right.sum()), "worst_risk": worst_risk, "questions": questions},
+        facts={
+            "rows": len(rows),
+            "drafts": len(shown),
+            "right": int(right.sum()),
+            "worst_risk": worst_risk,
+            "least_right": least_right,
+            "questions": questions,
+        },
     )
 
 
@@ -141,6 +160,16 @@ def held_out_scores(rows: Sequence[Scored]) -> NDArray[np.float64]:
             if row.author == author:
                 scores[i] = model.raw(row.features)
     return scores
+
+
+def best_of_each(rows: Sequence[Scored], scores: NDArray[np.float64]) -> list[int]:
+    """Positions of the best scored draft of each question; the first one where several are alike."""
+    best: dict[tuple[str, str, str], int] = {}
+    for i, row in enumerate(rows):
+        key = (row.author, row.id, row.question or f"#{i}")
+        if key not in best or scores[i] > scores[best[key]]:
+            best[key] = i
+    return list(best.values())
 
 
 def risk_coverage(
@@ -163,14 +192,20 @@ def risk_coverage(
     return points
 
 
-def choose_threshold(scores: NDArray[np.float64], right: NDArray[np.float64], wrong_allowed: float) -> float:
-    """The lowest threshold that lets no more than `wrong_allowed` wrong answers through; above 1 when none does."""
+def choose_threshold(
+    scores: NDArray[np.float64], right: NDArray[np.float64], wrong_allowed: float, least_right: float = 0.0
+) -> float:
+    """The lowest threshold that lets no more than `wrong_allowed` wrong answers through; above 1 when none does.
+
+    With `least_right`, also the share of right ones among those shown must reach it.
+    """
     best = 1.01
     for threshold in sorted(set(scores), reverse=True):
         shown = scores >= threshold
         if float((1 - right[shown]).sum()) > wrong_allowed:
             break
-        best = float(threshold)
+        if float(right[shown].mean()) >= least_right:
+            best = float(threshold)
     return best
 
 

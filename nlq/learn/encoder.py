@@ -97,7 +97,7 @@ class Encoder(nn.Module):
         self.segments = nn.Embedding.from_pretrained(state["embeddings.token_type_embeddings.weight"], freeze=True)
         self.norm = _norm(state, "embeddings.LayerNorm")
         count, heads = config["num_hidden_layers"], config["num_attention_heads"]
-        self.frozen_layers: int = count - tuned_layers if rank else count
+        self.frozen_layers: int = max(0, count - tuned_layers) if rank else count
         self.layers = nn.ModuleList(
             Layer(state, f"encoder.layer.{i}.", heads, rank if i >= self.frozen_layers else 0, dropout)
             for i in range(count)

@@ -14,6 +14,7 @@ from nlq.learn.labels import OUTCOMES, ROLES, SHAPES
 if TYPE_CHECKING:
     from nlq.learn.describe import Items
     from nlq.learn.encoder import Encoder
+    from nlq.learn.writer import Writer
 
 _WIDE = 96
 _HIDDEN = 128
@@ -59,6 +60,7 @@ class Network(nn.Module):
     def __init__(self, encoder: Encoder, items: Items, *, known: bool = True) -> None:
         super().__init__()
         self.encoder, self.items = encoder, items
+        self.writer: Writer | None = None
         width, count = encoder.width, len(items.views) + len(items.columns)
         self.register_buffer("item_vectors", items.vectors, persistent=False)
         self.register_buffer("item_words", items.words, persistent=False)

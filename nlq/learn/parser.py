@@ -18,6 +18,7 @@ from nlq.learn.describe import describe
 from nlq.learn.encoder import Encoder, find_directory, tokenizer
 from nlq.learn.labels import OUTCOMES, ROLES, SHAPES, LabelError, sketch
 from nlq.learn.network import Network
+from nlq.learn.writer import Vocabulary, Writer, described
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from streaming.catalogue import Catalogue
 
 WEIGHTS = Path(__file__).with_name("weights")
+_AGAIN = "train it anew with `python -m nlq.learn train`"
 _SHOWN = 0.02
 """Roles less probable than this are left out of a proposal."""
 
@@ -73,6 +75,8 @@ class Parser:
         made = state.pop("item_vectors", None)
         items = describe(catalogue, base, tokens, None if made is None else dict(zip(card["texts"], made, strict=True)))
         network = Network(base, items)
+        if card.get("tokens"):
+            network.writer = _writer(network, card, path)
         _fill(network, state, card, path)
         base.merge()
         return cls(network, Batcher(catalogue, items, tokens), catalogue)
@@ -90,8 +94,13 @@ class Parser:
     @torch.inference_mode()
     def propose_asked(self, asked: Asked) -> Proposal:
         """As `propose`, for a question whose conversation has been read already."""
+        inputs = self.batcher.inputs([asked])
         with self._lock:
-            logits = self.network(self.batcher.inputs([asked]))
+            hidden = self.network.encoder(inputs.ids, inputs.segments, inputs.mask)
+            logits = self.network.heads(hidden, inputs)
+            # A follow-up's SQL stands on the one before, which the writer does not read.
+            writer = self.network.writer if not asked.history else None
+            written = writer.write(hidden, inputs.mask) if writer is not None else []
         items = self.batcher.items
         roles = logits.roles[0].sigmoid()
         columns: dict[tuple[str, str], dict[str, float]] = {}
@@ -103,6 +112,7 @@ class Parser:
             views=_named(items.views, logits.views[0].sigmoid()),
             columns=columns,
             shape=_named(SHAPES, logits.shapes[0].sigmoid()),
+            forms=tuple((tuple(w.form), tuple(w.scores)) for w in written),
         )
 
     def _sketch_of(self, sql: str) -> Sketch | None:
@@ -136,15 +146,32 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     Raises:
         WeightsError: a file is missing or does not match.
     """
-    again = "train it anew with `python -m nlq.learn train`"
     try:
         card: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{path}: {error}; {again}") from error
-    if digest != card["sha256"]:
-        raise WeightsError(f"{path}: SHA-256 is {digest}, its card says {card['sha256']}; {again}")
-    return card, load_file(path)
+        raise WeightsError(f"{path}: {error}; {_AGAIN}") from error
+    return card, _checked(path, card["sha256"])
+
+
+def _checked(path: Path, wanted: str) -> dict[str, torch.Tensor]:
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path}: {error}; {_AGAIN}") from error
+    if digest != wanted:
+        raise WeightsError(f"{path}: SHA-256 is {digest}, its card says {wanted}; {_AGAIN}")
+    return load_file(path)
+
+
+def _writer(network: Network, card: dict[str, Any], path: Path) -> Writer:
+    source = path.with_name(f"{path.stem}-writer.safetensors")
+    state = _checked(source, card["writer_sha256"])
+    vocabulary = Vocabulary(card["tokens"])
+    writer = Writer(vocabulary, described(vocabulary, network.items), network.encoder.width)
+    missing, unexpected = writer.load_state_dict({n: t.float() for n, t in state.items()}, strict=False)
+    if missing or unexpected:
+        raise WeightsError(f"{source}: layout differs at {[*missing, *unexpected][:3]}; {_AGAIN}")
+    return writer
 
 
 def _weights_for(without_author: str | None) -> Path:
@@ -171,6 +198,7 @@ def _fill(network: Network, state: dict[str, torch.Tensor], card: dict[str, Any]
         zero = torch.zeros(trained.shape[1])
         network.offset.data = torch.stack([known.get(name, zero) for name in here])
     missing, unexpected = network.load_state_dict(state, strict=False)
+    missing = [n for n in missing if not n.startswith("writer.")]
     wrong = [n for n in missing if n != "offset" and network.get_parameter(n).requires_grad] + list(unexpected)
     if wrong:
         raise WeightsError(f"{path}: layout differs at {wrong[:3]}; train it anew with `python -m nlq.learn train`")

@@ -1,4 +1,4 @@
-"""Training of the learnt parser on verified questions: minutes on a CPU, the same weights for the same seed."""
+"""Training of the learnt parser and writer on verified questions: minutes on a CPU, the same weights for the same seed."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from nlq.learn.describe import describe, text_key
 from nlq.learn.encoder import Encoder, tokenizer
 from nlq.learn.labels import OUTCOMES, ROLES, SHAPES
 from nlq.learn.network import Logits, Network
+from nlq.learn.writer import Writer, described, vocabulary_of
+from nlq.learn.writer import loss_of as loss_of_forms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from nlq.learn.data import Example
     from nlq.learn.network import Inputs
+    from nlq.learn.writer import Vocabulary
     from streaming.catalogue import Catalogue
 
 
@@ -34,20 +37,25 @@ if TYPE_CHECKING:
 class Recipe:
     """Everything that decides the weights, besides the data.
 
-    First the heads are trained on a frozen encoder. With a `rank`, its upper layers are tuned with them afterwards, at
-    some four times the cost of an epoch.
+    First the heads, then the writer are trained on a frozen encoder. With a `rank`, its upper layers are tuned with both
+    afterwards, at some four times the cost of an epoch.
     """
 
-    head_epochs: int = 8
+    head_epochs: int = 4
     cycles: int = 1
     """How often the heads' `head_epochs` are gone through, each time with the rate up and down again."""
-    tuned_epochs: int = 0
-    batch_size: int = 48
-    rank: int = 0
-    tuned_layers: int = 0
+    writer_epochs: int = 8
+    """On the frozen encoder; 0 makes no writer."""
+    tuned_epochs: int = 8
+    batch_size: int = 32
+    rank: int = 16
+    tuned_layers: int = 6
     head_rate: float = 3e-3
-    tuned_rate: float = 4e-4
+    tuned_rate: float = 8e-4
     tuned_head_rate: float = 1e-3
+    writer_rate: float = 1e-3
+    writer_weight: float = 1.5
+    """Of the writer's loss beside the heads' while the encoder is tuned."""
     columns: int = 40
     """Columns whose roles are scored for each question in a step."""
     variants: int = 0
@@ -62,6 +70,7 @@ def train(
     recipe: Recipe,
     *,
     names: Sequence[Sequence[str]] = (),
+    forms: Callable[[Example, str], Sequence[str]] | None = None,
     states: FrozenStates | None = None,
     progress: Callable[[str], None] = print,
 ) -> Network:
@@ -73,24 +82,35 @@ def train(
         directory: folder of the base encoder.
         recipe: sizes, rates and seed.
         names: groups of interchangeable names for rewording.
+        forms: the form that a wording of an example should be written as, empty for none; None trains no writer.
         states: token vectors of an earlier training with the same base and recipe, to save time.
         progress: told of each epoch.
     """
     torch.manual_seed(recipe.seed)
     network, batcher = new_network(catalogue, directory, recipe)
+    rows = list(_rows(examples, names, recipe, forms))
+    written = [r for r in rows if r.form]
+    if recipe.writer_epochs and written:
+        vocabulary = vocabulary_of([r.form for r in written], network.items)
+        network.writer = Writer(vocabulary, described(vocabulary, network.items), network.encoder.width)
     states = states if states is not None else FrozenStates()
-    rows = list(_rows(examples, names, recipe))
-    states.add(network, batcher, [asked for _, asked in rows])
+    states.add(network, batcher, [r.asked for r in rows])
     chance = random.Random(recipe.seed)
-    tuned = [p for n, p in network.named_parameters() if p.requires_grad and n.startswith("encoder.")]
-    heads = [p for n, p in network.named_parameters() if p.requires_grad and not n.startswith("encoder.")]
-    stages = [("heads", recipe.head_epochs, [{"params": heads, "lr": recipe.head_rate}])] * recipe.cycles
-    if tuned:
-        both = [{"params": heads, "lr": recipe.tuned_head_rate}, {"params": tuned, "lr": recipe.tuned_rate}]
-        stages.append(("all", recipe.tuned_epochs, both))
-    for stage, epochs, groups in stages:
-        steps = epochs * -(-len(rows) // recipe.batch_size)
-        optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
+    parts = {"encoder": [], "writer": [], "heads": []}  # type: dict[str, list[torch.nn.Parameter]]
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            parts[name.split(".")[0] if name.startswith(("encoder.", "writer.")) else "heads"].append(parameter)
+    stages = [("heads", recipe.head_epochs, rows, [{"params": parts["heads"], "lr": recipe.head_rate}])] * recipe.cycles
+    if network.writer is not None:
+        stages.append(
+            ("writer", recipe.writer_epochs, written, [{"params": parts["writer"], "lr": recipe.writer_rate}])
+        )
+    if parts["encoder"]:
+        rates = {"heads": recipe.tuned_head_rate, "writer": recipe.writer_rate, "encoder": recipe.tuned_rate}
+        stages.append(("all", recipe.tuned_epochs, rows, [{"params": parts[n], "lr": r} for n, r in rates.items()]))
+    for stage, epochs, chosen, groups in stages:
+        steps = epochs * -(-len(chosen) // recipe.batch_size)
+        optimiser = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser,
             [g["lr"] for g in optimiser.param_groups],
@@ -101,11 +121,12 @@ def train(
         for epoch in range(epochs):
             started, total, count = time.perf_counter(), 0.0, 0
             network.train()
-            for batch in _batches(rows, recipe.batch_size, chance):
-                loss = _loss_of_batch(network, batcher, states, batch, recipe.columns, tune=stage == "all")
+            for batch in _batches(chosen, recipe.batch_size, chance):
+                loss = _loss_of_batch(network, batcher, states, batch, recipe, stage)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
-                torch.nn.utils.clip_grad_norm_([*tuned, *heads], 1.0)
+                for group in optimiser.param_groups:
+                    torch.nn.utils.clip_grad_norm_(group["params"], 1.0)
                 optimiser.step()
                 schedule.step()
                 total, count = total + float(loss.detach()), count + 1
@@ -115,49 +136,80 @@ def train(
     return network
 
 
+@dataclass(frozen=True)
+class Row:
+    """One wording to learn from."""
+
+    example: Example
+    asked: Asked
+    form: tuple[str, ...]
+    """Empty where the writer learns nothing from it."""
+
+
 def _rows(
-    examples: Sequence[Example], names: Sequence[Sequence[str]], recipe: Recipe
-) -> Iterator[tuple[Example, Asked]]:
+    examples: Sequence[Example],
+    names: Sequence[Sequence[str]],
+    recipe: Recipe,
+    forms: Callable[[Example, str], Sequence[str]] | None,
+) -> Iterator[Row]:
     """Each wording and its variants. A wording's variants depend on it and the seed alone, not on the other rows."""
     for example in examples:
         for wording in example.wordings:
             chance = random.Random(f"{recipe.seed} {example.id} {wording}")
             for text in [wording, *(vary(wording, names, chance) for _ in range(recipe.variants))]:
-                yield (
-                    example,
-                    Asked(question=text, history=example.history, before=example.before, role=example.role),
-                )
+                asked = Asked(question=text, history=example.history, before=example.before, role=example.role)
+                yield Row(example, asked, tuple(forms(example, text)) if forms is not None else ())
 
 
 def _loss_of_batch(
-    network: Network,
-    batcher: Batcher,
-    states: FrozenStates,
-    batch: Sequence[tuple[Example, Asked]],
-    columns: int,
-    *,
-    tune: bool,
+    network: Network, batcher: Batcher, states: FrozenStates, batch: Sequence[Row], recipe: Recipe, stage: str
 ) -> Tensor:
-    inputs = batcher.inputs([asked for _, asked in batch])
-    targets = batcher.targets([e.outcome for e, _ in batch], [e.sketch for e, _ in batch])
-    chosen, weights = sample_columns(targets, batcher.items.view_of, columns)
+    asked = [r.asked for r in batch]
+    inputs = batcher.inputs(asked)
+    loss = torch.zeros(())
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        hidden = states.of([asked for _, asked in batch], inputs)
-        with torch.set_grad_enabled(tune):
-            hidden = network.encoder.upper(hidden, inputs.mask)
-        logits = network.heads(hidden, inputs, chosen)
-    return loss_of(logits, targets, chosen, weights)
+        if stage == "all":
+            hidden = network.encoder.upper(states.of(asked, inputs, whole=False), inputs.mask)
+        else:
+            hidden = states.of(asked, inputs, whole=True)
+    if stage != "writer":
+        targets = batcher.targets([r.example.outcome for r in batch], [r.example.sketch for r in batch])
+        chosen, weights = sample_columns(targets, batcher.items.view_of, recipe.columns)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = network.heads(hidden, inputs, chosen)
+        loss = loss + loss_of(logits, targets, chosen, weights)
+    at = [i for i, r in enumerate(batch) if r.form]
+    if stage != "heads" and network.writer is not None and at:
+        given, wanted = form_tensors(network.writer.vocabulary, [batch[i].form for i in at])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            scores = network.writer(hidden[at], inputs.mask[at], given)
+        loss = loss + (recipe.writer_weight if stage == "all" else 1.0) * loss_of_forms(scores, wanted)
+    return loss
+
+
+def form_tensors(vocabulary: Vocabulary, forms: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:
+    """What the writer is given and what it should say next, (batch, length) each."""
+    encoded = [vocabulary.encode(f) for f in forms]
+    given = torch.zeros(len(forms), max(map(len, encoded)), dtype=torch.long)
+    wanted = given.clone()
+    for i, tokens in enumerate(encoded):
+        given[i, : len(tokens)] = torch.tensor([1, *tokens[:-1]])
+        wanted[i, : len(tokens)] = torch.tensor(tokens)
+    return given, wanted
 
 
 class FrozenStates:
-    """Token vectors of the layers that are never tuned, made once for all epochs and folds."""
+    """Token vectors of the encoder before any tuning, made once for all epochs and folds.
+
+    Kept are those of the layers that are never tuned and, where that is not all, those of the whole encoder.
+    """
 
     def __init__(self) -> None:
-        self._held: dict[tuple[str, tuple[str, ...]], Tensor] = {}
+        self._held: dict[tuple[str, tuple[str, ...]], tuple[Tensor, Tensor]] = {}
 
     @torch.inference_mode()
     def add(self, network: Network, batcher: Batcher, asked: Sequence[Asked]) -> None:
-        """Make what is not there yet."""
+        """Make what is not there yet; the network must not have been tuned."""
         network.eval()
         wanted = {(a.question, tuple(a.history[-2:])): a for a in asked}
         order = sorted((k for k in wanted if k not in self._held), key=lambda k: len(k[0]) + sum(map(len, k[1])))
@@ -165,13 +217,15 @@ class FrozenStates:
             keys = order[start : start + 64]
             inputs = batcher.inputs([wanted[k] for k in keys])
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                hidden = network.encoder.lower(inputs.ids, inputs.segments, inputs.mask)
+                lower = network.encoder.lower(inputs.ids, inputs.segments, inputs.mask)
+                whole = network.encoder.upper(lower, inputs.mask)
             for i, key in enumerate(keys):
-                self._held[key] = hidden[i, : int(inputs.mask[i].sum())].bfloat16().clone()
+                size = int(inputs.mask[i].sum())
+                self._held[key] = (lower[i, :size].bfloat16().clone(), whole[i, :size].bfloat16().clone())
 
-    def of(self, asked: Sequence[Asked], inputs: Inputs) -> Tensor:
+    def of(self, asked: Sequence[Asked], inputs: Inputs, *, whole: bool) -> Tensor:
         """(batch, length, width) for a batch whose inputs were made from `asked`."""
-        found = [self._held[a.question, tuple(a.history[-2:])] for a in asked]
+        found = [self._held[a.question, tuple(a.history[-2:])][whole] for a in asked]
         hidden = torch.zeros(*inputs.ids.shape, found[0].shape[-1])
         for i, state in enumerate(found):
             hidden[i, : len(state)] = state
@@ -226,29 +280,34 @@ def _binary(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> T
     return summed / logits.shape[0]
 
 
-def _batches(
-    rows: Sequence[tuple[Example, Asked]], size: int, chance: random.Random
-) -> Iterator[list[tuple[Example, Asked]]]:
+def _batches(rows: Sequence[Row], size: int, chance: random.Random) -> Iterator[list[Row]]:
     """Random batches of similar length, so that little is spent on padding."""
-    order = sorted(rows, key=lambda r: len(r[1].question) + sum(map(len, r[0].history[-2:])) + chance.random() * 30)
+    order = sorted(
+        rows,
+        key=lambda r: (
+            len(r.asked.question) + 2 * len(r.form) + sum(map(len, r.asked.history[-2:])) + chance.random() * 30
+        ),
+    )
     batches = [order[i : i + size] for i in range(0, len(order), size)]
     chance.shuffle(batches)
     yield from batches
 
 
 def save(network: Network, path: Path, recipe: Recipe, **facts: object) -> str:
-    """Write the trained change in half precision with its recipe beside it; returns the SHA-256 of the weights."""
-    state = {
+    """Write the trained change in half precision with its recipe beside it; returns the SHA-256 of the weights.
+
+    The writer goes into a file of its own, `<name>-writer.safetensors`.
+    """
+    held = {
         name: p.detach().half().contiguous()
         for name, p in network.named_parameters()
         if p.requires_grad and (name != "offset" or p.abs().sum() > 0)
     }
+    state = {n: t for n, t in held.items() if not n.startswith("writer.")}
     state["item_vectors"] = network.items.vectors.half().contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    save_file(state, temporary)
-    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    card = {
+    digest = _write(state, path)
+    card: dict[str, object] = {
         "sha256": digest,
         "recipe": asdict(recipe),
         "views": list(network.items.views),
@@ -259,7 +318,18 @@ def save(network: Network, path: Path, recipe: Recipe, **facts: object) -> str:
         "outcomes": list(OUTCOMES),
         **facts,
     }
+    if network.writer is not None:
+        written = {n.removeprefix("writer."): t for n, t in held.items() if n.startswith("writer.")}
+        card["writer_sha256"] = _write(written, path.with_name(f"{path.stem}-writer.safetensors"))
+        card["tokens"] = list(network.writer.vocabulary.tokens)
+    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    return digest
+
+
+def _write(state: dict[str, Tensor], path: Path) -> str:
+    temporary = path.with_suffix(".partial")
+    save_file(state, temporary)
+    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
     temporary.chmod(0o644)
     temporary.replace(path)
-    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     return digest
