@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from app.access import Access, Person, RateLimit
 from app.apply import entitlement, threshold
+from app.apply_alert import closing
+from app.apply_verified import verified_query
 from app.changes import Changes
 from app.dev_signin import development_provider
 from app.identity import Identities
@@ -64,8 +66,10 @@ def service(settings: Settings, directory: Path | None = None) -> FastAPI:
     world = directory_world(settings, directory) if directory is not None else live_world(settings)
     access = Access(settings.data / "access")
     kinds = {
+        "alert": closing(world),
         "entitlement": entitlement(access, world),
         "threshold": threshold(world, settings.kafka if directory is None else None),
+        "verified_query": verified_query(world),
     }
     changes = Changes(settings.data / "access", kinds, world.record_event)
     limit = RateLimit(settings.questions_per_minute)

@@ -10,20 +10,22 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 
-from app.access import AccessDenied, Person, RateLimit, TooManyQuestions
-from app.changes import APPROVERS, ChangeRefused, Changes
-from app.identity import Identities, principal_for
+from app.access import AccessDenied, RateLimit, TooManyQuestions
+from app.changes import ChangeRefused, Changes
+from app.identity import Identities
 from app.metrics import Metrics
+from app.service_parts import Asker, Parts, Service, Somebody, service_of
+from app.service_review import router as review_router
 from app.world import World, WorldNotReady
-from nlq.contracts import Answer, Principal, Turn
+from nlq.contracts import Answer, Turn
 from nlq.engine import Engine
 from nlq.record import RecordUnavailable, UnknownQuery
 from nlq.record.redact import redact
@@ -39,17 +41,6 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
 }
 router = APIRouter()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Service:
-    """What the routes work with."""
-
-    world: World
-    identities: Identities
-    limit: RateLimit
-    metrics: Metrics
-    changes: Changes
 
 
 class TurnBody(BaseModel):
@@ -82,20 +73,6 @@ class Replay(BaseModel):
     query_id: str = Field(max_length=64)
 
 
-class Proposal(BaseModel):
-    """Body of `POST /changes`."""
-
-    kind: str = Field(max_length=40)
-    body: dict[str, Any]
-
-
-class Decision(BaseModel):
-    """Body of `POST /changes/{id}`: the hash says which text was read."""
-
-    hash: str = Field(min_length=64, max_length=64)
-    approve: bool
-
-
 class Feedback(BaseModel):
     """Body of `POST /feedback`."""
 
@@ -119,6 +96,7 @@ def build_app(world: World, identities: Identities, limit: RateLimit, changes: C
     app = FastAPI(title="Trade surveillance query engine", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
     app.include_router(router)
+    app.include_router(review_router)
     for error, handler in (
         (AccessDenied, _denied),
         (TooManyQuestions, _too_many),
@@ -129,36 +107,6 @@ def build_app(world: World, identities: Identities, limit: RateLimit, changes: C
         app.add_exception_handler(error, handler)
     app.middleware("http")(_with_headers)
     return app
-
-
-def service_of(request: Request) -> Service:
-    """The parts of this service."""
-    service: Service = request.app.state.service
-    return service
-
-
-Parts = Annotated[Service, Depends(service_of)]
-
-
-def signed_in(service: Parts, authorization: Annotated[str | None, Header()] = None) -> Person:
-    """Who sends the request."""
-    return service.identities.person(authorization)
-
-
-Somebody = Annotated[Person, Depends(signed_in)]
-
-
-def principal(
-    service: Parts,
-    person: Somebody,
-    x_nlq_role: Annotated[str | None, Header()] = None,
-    x_nlq_desk: Annotated[str | None, Header()] = None,
-) -> Principal:
-    """With which rights: the person's first role, or the one of theirs that a header names."""
-    return principal_for(person, service.world.catalogue, role=x_nlq_role, desk=x_nlq_desk)
-
-
-Asker = Annotated[Principal, Depends(principal)]
 
 
 @router.get("/healthz")
@@ -266,27 +214,6 @@ def feedback(service: Parts, body: Feedback, asker: Asker) -> dict[str, str]:
     service.world.record_event("FEEDBACK", {"query_id": body.query_id, "verdict": body.verdict, "role": asker.role})
     service.world.keep_feedback(body.query_id, asker.user_id, body.verdict, body.comment)
     return {"state": "noted"}
-
-
-@router.get("/changes")
-def open_changes(service: Parts, asker: Asker) -> dict[str, Any]:
-    """Changes that wait for a second person."""
-    if asker.role not in APPROVERS:
-        raise HTTPException(403, "Only officers see proposed changes.")
-    return {"changes": [asdict(change) for change in service.changes.open()]}
-
-
-@router.post("/changes")
-def propose(service: Parts, body: Proposal, asker: Asker) -> dict[str, Any]:
-    """Propose a change that has weight; nothing happens until somebody else approves it."""
-    return asdict(service.changes.propose(body.kind, body.body, by=asker.user_id, role=asker.role))
-
-
-@router.post("/changes/{change_id}")
-def decide(service: Parts, change_id: str, body: Decision, asker: Asker) -> dict[str, Any]:
-    """Approve or reject what somebody else proposed."""
-    changes = service.changes
-    return asdict(changes.decide(change_id, body.hash, approve=body.approve, by=asker.user_id, role=asker.role))
 
 
 @router.post("/audit/replay")

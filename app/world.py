@@ -45,6 +45,7 @@ class World:
         name: str,
         data: Path,
         stream_status: Callable[[], Mapping[str, Any]] = dict,
+        when_ready: Callable[[World], None] = lambda _: None,
     ) -> None:
         """Prepare; `start` opens.
 
@@ -54,6 +55,7 @@ class World:
             name: shown in the status, such as `live`.
             data: directory for feedback.
             stream_status: numbers of the stream, as `streaming.pipeline.LivePipeline.status` gives them.
+            when_ready: done on a thread of its own once questions are answered.
         """
         self.catalogue = catalogue
         self.name = name
@@ -63,6 +65,7 @@ class World:
         self._open_parts = open_parts
         self._stream_status = stream_status
         self._data = data
+        self._when_ready = when_ready
         self._since = time.monotonic()
         self._opener: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -89,8 +92,16 @@ class World:
             self.engine = Engine(parts)
             self.state, self.detail = "ready", ""
         log.info("ready after %.1f s", time.monotonic() - self._since)
+        threading.Thread(target=self._after, args=(parts,), name="after-start", daemon=True).start()
+
+    def _after(self, parts: Parts) -> None:
+        """What can wait until questions are answered."""
+        try:
+            self._when_ready(self)
+        except Exception as error:  # noqa: BLE001 - the world is ready all the same
+            log.warning("after the start: %s", redact(f"{type(error).__name__}: {error}"))
         if parts.drafter is not None:
-            threading.Thread(target=_warm, args=(parts,), name="warm-retrieval", daemon=True).start()
+            _warm(parts)
 
     def stop(self) -> None:
         """Close what was opened; waits for an opening that is under way."""
@@ -131,10 +142,7 @@ class World:
         Raises:
             WorldNotReady: nothing can be read yet.
         """
-        from nlq.guard import check
-
-        engine = self.engine
-        if engine is None:
+        if self.engine is None:
             raise WorldNotReady(f"The engine is {self.state}. {self.detail}")
         if "alerts" not in self.catalogue.roles[user.role].views or "alerts" not in self.catalogue.views:
             return []
@@ -142,14 +150,32 @@ class World:
         held = self._alerts.get(key)
         if held is not None and time.monotonic() - held[0] < ALERTS_TTL_S:
             return held[1]
-        with engine.parts.source.snapshot() as snapshot:
-            verdict = check(ALERTS.format(limit=limit), self.catalogue, user, as_of=snapshot.as_of)
-            if not verdict.allowed:
-                raise WorldNotReady(f"The alerts cannot be read: {verdict.rule}")
-            rows = engine.parts.executor.run(verdict, snapshot, user).table.to_pylist()
+        rows = self.rows(ALERTS.format(limit=limit), user)
         plain: list[dict[str, Any]] = json.loads(json.dumps(rows, default=_text))
         self._alerts[key] = (time.monotonic(), plain)
         return plain
+
+    def forget_alerts(self) -> None:
+        """Read the alerts anew at the next look: one of them was changed."""
+        self._alerts.clear()
+
+    def rows(self, sql: str, user: Principal) -> list[dict[str, Any]]:
+        """Rows of a statement of our own, through both walls with the rights of `user`; not on the record.
+
+        Raises:
+            WorldNotReady: nothing can be read yet, or `user` may not.
+        """
+        from nlq.guard import check
+
+        engine = self.engine
+        if engine is None:
+            raise WorldNotReady(f"The engine is {self.state}. {self.detail}")
+        with engine.parts.source.snapshot() as snapshot:
+            verdict = check(sql, self.catalogue, user, as_of=snapshot.as_of)
+            if not verdict.allowed:
+                raise WorldNotReady(f"This cannot be read: {verdict.rule}")
+            rows: list[dict[str, Any]] = engine.parts.executor.run(verdict, snapshot, user).table.to_pylist()
+        return rows
 
     def record_event(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Put an event on the record.

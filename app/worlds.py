@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from app.apply_verified import revalidate
 from app.world import World
 from streaming.catalogue import Catalogue
 
@@ -28,8 +29,9 @@ log = logging.getLogger(__name__)
 def directory_world(settings: Settings, directory: Path) -> World:
     """A world of files, without Kafka."""
     return World(
-        Catalogue.load(directory), lambda: directory_parts(settings, directory), name=directory.name, data=settings.data
-    )
+        Catalogue.load(directory), lambda: directory_parts(settings, directory), name=directory.name,
+        data=settings.data, when_ready=revalidate,
+    )  # fmt: skip
 
 
 def directory_parts(settings: Settings, directory: Path, as_of: datetime | None = None) -> Parts:
@@ -74,6 +76,7 @@ def live_world(settings: Settings) -> World:
         name="live",
         data=settings.data,
         stream_status=lambda: stream_numbers(opened[-1].status()) if opened else {},
+        when_ready=revalidate,
     )
 
 
@@ -112,6 +115,7 @@ def _parts(settings: Settings, source: SnapshotSource) -> Parts:
         llm_model=settings.llm_model,
         threshold=settings.threshold,
         model_threads=settings.llm_threads,
+        verified_dir=settings.data / "verified",
     )
     parts.purpose_views = settings.purpose_views
     return parts

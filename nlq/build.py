@@ -47,6 +47,8 @@ class Parts:
     drafter: Drafter | None
     threshold: float
     """Calibrated confidence from which a draft is shown as an answer."""
+    verified: VerifiedQueries | None = None
+    """Approved questions; approving one takes effect at the next question."""
     purpose_views: frozenset[str] = frozenset()
     """Views that are read only with a purpose or case reference."""
     on_close: list[Callable[[], None]] = field(default_factory=list)
@@ -116,6 +118,7 @@ def build_parts(
     model_threads: int = 1,
     record_settings: RecordSettings | None = None,
     leave_out: Collection[str] = (),
+    verified_dir: Path | None = None,
 ) -> Parts:
     """Parts over any world.
 
@@ -129,6 +132,7 @@ def build_parts(
         model_threads: threads of the embedded model; one beside a busy Spark (two fall from 12 to 0.8 tokens/s).
         record_settings: how the record is sealed and for how long it is kept.
         leave_out: authors whose approved questions are not used, as an evaluation on them must.
+        verified_dir: where this installation keeps questions that were approved here, beside the shipped ones.
     """
     from nlq.execute import Executor
     from nlq.interpret import Interpreter, default_threshold
@@ -137,7 +141,7 @@ def build_parts(
     from retrieval.values import ValueIndex
 
     catalogue = source.catalogue
-    verified = VerifiedQueries.open(catalogue, leave_out=leave_out)
+    verified = VerifiedQueries.open(catalogue, verified_dir, leave_out=leave_out)
     executor = Executor(source)
     parser = _parser(catalogue)
     aliases = Interpreter.aliases(catalogue)
@@ -151,6 +155,7 @@ def build_parts(
         record=Record.open(record_dir, record_settings),
         interpreter=pool,
         retrieve=_retriever(catalogue, verified),
+        verified=verified,
         drafter=None,
         threshold=default_threshold(with_parser=parser is not None) if threshold is None else threshold,
     )

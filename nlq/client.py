@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from nlq.wire import answer_from, turn_to
 
@@ -126,6 +126,35 @@ class Client:
     def feedback(self, query_id: str, verdict: str, comment: str = "") -> None:
         """Say whether an answer was right; goes on the record."""
         self._call("POST", "/feedback", {"query_id": query_id, "verdict": verdict, "comment": comment})
+
+    def review_alert(self, alert_id: str, status: str) -> None:
+        """Take an open alert up (`IN_REVIEW`) or escalate it (`ESCALATED`); closing one is a change of kind `alert`."""
+        self._call("POST", f"/alerts/{quote(alert_id, safe='')}", {"status": status})
+
+    def thresholds(self) -> list[dict[str, Any]]:
+        """The detectors' thresholds in force; for officers."""
+        return list(self._call("GET", "/thresholds")["thresholds"])
+
+    def changes(self) -> dict[str, Any]:
+        """Changes that wait (`changes`), were decided (`decided`), and what one's role may do about them."""
+        return dict(self._call("GET", "/changes"))
+
+    def propose(self, kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Propose a change (`alert`, `entitlement`, `threshold`, `verified_query`) for a second person to approve.
+
+        Raises:
+            ServiceError: not with this role, or it could not take hold as it stands; the message says why.
+        """
+        return dict(self._call("POST", "/changes", {"kind": kind, "body": dict(body)}))
+
+    def decide(self, change: Mapping[str, Any], *, approve: bool, reason: str = "") -> dict[str, Any]:
+        """Approve or reject a change as it was read.
+
+        Raises:
+            ServiceError: one's own, decided already, too old, or changed since.
+        """
+        body = {"hash": change["hash"], "approve": approve, "reason": reason}
+        return dict(self._call("POST", f"/changes/{quote(str(change['id']), safe='')}", body))
 
     def replay(self, query_id: str) -> dict[str, Any]:
         """Run a recorded answer again and compare; for auditors."""

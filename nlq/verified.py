@@ -125,13 +125,30 @@ class VerifiedQueries:
             question: as asked.
             resolve: finds values in the data; without it the values must be those that were approved.
         """
+        found = self.matching(question, resolve)
+        return found[0] if found and len({match.sql for match in found}) == 1 else None
+
+    def matching(self, question: str, resolve: Resolver | None = None) -> list[Match]:
+        """Every entry that this question is; arguments as in `match`."""
         asked = words_of(question)
         found: list[Match] = []
         for entry in self._forms.get(form_key(asked), []):
             values = fill(words_of(entry.question), asked, entry.slots, resolve)
             if values is not None:
                 found.append(Match(entry=entry, sql=filled(entry.sql, entry.slots, values), values=values))
-        return found[0] if found and len({match.sql for match in found}) == 1 else None
+        return found
+
+    def candidate(
+        self, question: str, sql: str, author: str, *, reading: str = "", check: Check | None = None
+    ) -> VerifiedQuery:
+        """What `propose` would keep; nothing is kept yet.
+
+        Raises:
+            VerifiedError: the SQL is not one SELECT over the catalogue's views.
+        """
+        entry = self._checked(parameterised(question, sql, author, self._catalogue, reading=reading), check)
+        versions = [v for (i, v) in self._entries if i == entry.id]
+        return replace(entry, version=max(versions, default=0) + 1)
 
     def propose(
         self, question: str, sql: str, author: str, *, reading: str = "", check: Check | None = None
@@ -141,9 +158,7 @@ class VerifiedQueries:
         Raises:
             VerifiedError: the SQL is not one SELECT over the catalogue's views.
         """
-        entry = self._checked(parameterised(question, sql, author, self._catalogue, reading=reading), check)
-        versions = [v for (i, v) in self._entries if i == entry.id]
-        return self._store(replace(entry, version=max(versions, default=0) + 1))
+        return self._store(self.candidate(question, sql, author, reading=reading, check=check))
 
     def approve(self, entry_id: str, approver: str, *, check: Check | None = None) -> VerifiedQuery:
         """Approve the newest candidate of an id, as somebody else than its author.
@@ -167,26 +182,43 @@ class VerifiedQueries:
         candidate = self._candidate(entry_id)
         return self._store(replace(candidate, approver=approver, state="REJECTED", reason=reason, changed_at=now()))
 
+    def retire(self, entry_id: str, reason: str) -> None:
+        """End every approved version of an id; it matches nothing from now on."""
+        old = [e for e in self.entries("APPROVED") if e.id == entry_id]
+        self._store_all([replace(entry, state="RETIRED", reason=reason, changed_at=now()) for entry in old])
+
+    def drifted(self) -> list[VerifiedQuery]:
+        """Newest approved versions whose views are defined otherwise now; they match nothing until re-validated."""
+        return [e for e in self._newest_approved() if e.catalogue != views_digest(self._catalogue, e.views)]
+
     def revalidate(self, check: Check | None = None) -> list[VerifiedQuery]:
-        """Check every approved entry against the catalogue as it is now; those that fail are retired and returned."""
-        retired = []
-        for entry in self.entries("APPROVED"):
+        """Run every approved entry whose views changed against the catalogue as it is now.
+
+        Args:
+            check: the guard's verdict, or a run; gets the SQL with clock and values in it.
+
+        Returns:
+            The entries that failed; they are retired, with the reason on file.
+        """
+        retired, checked = [], []
+        for entry in self.drifted():
             try:
-                self._store(self._checked(entry, check), index=False)
+                checked.append(self._checked(entry, check))
             except VerifiedError as error:
-                retired.append(
-                    self._store(replace(entry, state="RETIRED", reason=str(error), changed_at=now()), index=False)
-                )
-        self._index()
+                retired.append(replace(entry, state="RETIRED", reason=str(error), changed_at=now()))
+        self._store_all([*checked, *retired])
         return retired
 
-    def _current(self) -> list[VerifiedQuery]:
-        """The newest approved version of each id whose views are defined as they were when it was checked."""
+    def _newest_approved(self) -> list[VerifiedQuery]:
         newest: dict[str, VerifiedQuery] = {}
         for (entry_id, _), entry in sorted(self._entries.items()):
             if entry.state == "APPROVED":
                 newest[entry_id] = entry
-        return [e for e in newest.values() if e.catalogue == views_digest(self._catalogue, e.views)]
+        return list(newest.values())
+
+    def _current(self) -> list[VerifiedQuery]:
+        """The newest approved version of each id whose views are defined as they were when it was checked."""
+        return [e for e in self._newest_approved() if e.catalogue == views_digest(self._catalogue, e.views)]
 
     def _index(self) -> None:
         forms: dict[tuple[str, ...], list[VerifiedQuery]] = {}
@@ -207,14 +239,18 @@ class VerifiedQueries:
             raise VerifiedError(f"{entry.id}: {problem}")
         return replace(entry, views=views, catalogue=views_digest(self._catalogue, views))
 
-    def _store(self, entry: VerifiedQuery, *, index: bool = True) -> VerifiedQuery:
-        with self._lock:
-            self._entries[entry.id, entry.version] = entry
-            if self._directory is not None:
-                _write(self._directory, entry)
-            if index:
-                self._index()
+    def _store(self, entry: VerifiedQuery) -> VerifiedQuery:
+        self._store_all([entry])
         return entry
+
+    def _store_all(self, entries: Collection[VerifiedQuery]) -> None:
+        if not entries:
+            return
+        with self._lock:
+            if self._directory is not None:
+                _write(self._directory, entries)  # first: what is not on disk must not answer anything
+            self._entries |= {(entry.id, entry.version): entry for entry in entries}
+            self._index()
 
 
 def views_digest(catalogue: Catalogue, views: Iterable[str]) -> str:
@@ -255,13 +291,12 @@ def _read(path: Path) -> list[VerifiedQuery]:
     return entries
 
 
-def _write(directory: Path, entry: VerifiedQuery) -> None:
-    """Add or replace one entry of the installation's file, whole file at once so that no reader sees half of it."""
-    directory.mkdir(parents=True, exist_ok=True)
+def _write(directory: Path, entries: Iterable[VerifiedQuery]) -> None:
+    """Add or replace entries of the installation's file, whole file at once so that no reader sees half of it."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = directory / "local.jsonl"
     kept = {(e.id, e.version): e for e in (_read(path) if path.exists() else [])}
-    kept[entry.id, entry.version] = entry
-    write_entries(path, kept.values())
+    write_entries(path, (kept | {(e.id, e.version): e for e in entries}).values())
 
 
 def write_entries(path: Path, entries: Iterable[VerifiedQuery]) -> None:

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 import uuid
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -35,7 +36,6 @@ from streaming.settings import PipelineSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.streaming import StreamingQuery
@@ -131,6 +131,16 @@ class LivePipeline:
             LookupError: nothing was in the views yet at that time.
         """
         return self.reader.snapshot(as_of, end_offsets(self._query) if as_of is None else {})
+
+    def review_alert(self, alert_id: str, status: str, assigned_to: str | None = None) -> None:
+        """Give an alert another status from the newest event on, and send it to the alerts topic again.
+
+        Raises:
+            KeyError: there is no such alert.
+        """
+        at = instant(self.live.newest.newest_us) or datetime.now(UTC)
+        self.reader.alerts.review(alert_id, status, at, assigned_to)
+        self._runner.announce(alert_id)
 
     @property
     def query_audit(self) -> Callable[[SparkSession], DataFrame] | None:

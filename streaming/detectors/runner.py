@@ -48,6 +48,10 @@ class Runner:
         """Whether there are new final windows, or alerts that wait to be sent."""
         return bool(self._unsent) or (watermark is not None and watermark >= self.cursor + timedelta(seconds=1))
 
+    def announce(self, alert_id: str) -> None:
+        """Send an alert to its topic again with the next look: its status has changed."""
+        self._unsent.add(alert_id)
+
     def run(self, look: Callable[[datetime], Look]) -> list[dict[str, Any]]:
         """Look, keep, send; returns the new alerts.
 
@@ -78,9 +82,10 @@ class Runner:
 
     def _send(self) -> None:
         if self._unsent:
-            rows = [row for row in self.store.rows() if row["alert_id"] in self._unsent]
+            sent = set(self._unsent)  # one that is announced meanwhile waits for the next time
+            rows = [row for row in self.store.rows() if row["alert_id"] in sent]
             self.publish([(row["alert_id"], json.dumps(row, default=_encoded).encode()) for row in rows])
-            self._unsent.clear()
+            self._unsent -= sent
             self._save()
 
     def _save(self) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from app.world import World
 from nlq.contracts import Answer, Clarification, LedgerEntry, Principal, Status
+from nlq.guard import check
 from nlq.record import Record
+from nlq.verified import VerifiedQueries
 from streaming.catalogue import Catalogue
 
 if TYPE_CHECKING:
@@ -72,6 +75,11 @@ class FakeEngine:
         return answer
 
     def run_sql(self, sql: str, user: Principal | None = None, as_of: datetime | None = None) -> Answer:
+        verdict = check(sql, Catalogue.load(), user or Principal(), as_of=AS_OF)
+        if not verdict.allowed:
+            query_id = self.record.begin({"user_id": (user or Principal()).user_id, "question": sql})
+            self.record.complete(query_id, {"status": "REFUSED"})
+            return Answer(status=Status.REFUSED, question=sql, query_id=query_id, reason=verdict.rule)
         return self.ask(f"sql: {sql}", user, as_of)
 
     def _answer(self, question: str, query_id: str, as_of: datetime) -> Answer:
@@ -149,12 +157,37 @@ ALERT_ROWS = [
 ]
 
 
+THRESHOLD_ROWS = [
+    {
+        "detector": "SPOOFING", "parameter": parameter, "value": value, "unit": unit, "version": version,
+        "effective_from_ts": AS_OF - timedelta(days=30 - version), "effective_to_ts": ended, "approved_by": "mo",
+        "rationale": "calibrated",
+    }
+    for version, ended, ratio in ((1, AS_OF - timedelta(days=10), 0.7), (2, None, 0.8))
+    for parameter, value, unit in (("min_cancel_ratio", ratio, "ratio"), ("min_orders", 5.0, "orders"))
+]  # fmt: skip
+
+
+class FakeSource:
+    """Remembers the reviews of alerts, and lets them show."""
+
+    def __init__(self) -> None:
+        self.status = {row["alert_id"]: str(row["status"]) for row in ALERT_ROWS}
+        self.in_charge: dict[str, str | None] = {}
+
+    def review_alert(self, alert_id: str, status: str, assigned_to: str | None = None) -> None:
+        self.status[alert_id], self.in_charge[alert_id] = status, assigned_to
+
+
 class FakeWorld(World):
     """A ready world with made-up answers."""
 
     def __init__(self, data: Path, *, ready: bool = True, stage_s: float = 0.0) -> None:
         super().__init__(Catalogue.load(), lambda: None, name="live", data=data)  # type: ignore[arg-type, return-value]
         self.fake = FakeEngine(Record.open(data / "record"), stage_s=stage_s)
+        self.source = FakeSource()
+        verified = VerifiedQueries.open(self.catalogue, data / "verified", shipped=None)
+        self.fake.parts = SimpleNamespace(source=self.source, verified=verified, drafter=None)
         self._ready = ready
 
     def start(self) -> None:
@@ -181,7 +214,13 @@ class FakeWorld(World):
     def alerts(self, user: Principal, limit: int) -> list[dict[str, Any]]:
         if "alerts" not in self.catalogue.roles[user.role].views:
             return []
-        return ALERT_ROWS[:limit]
+        return self.rows("FROM alerts", user)[:limit]
+
+    def rows(self, sql: str, user: Principal) -> list[dict[str, Any]]:
+        if "FROM thresholds" in sql:
+            return [dict(row) for row in THRESHOLD_ROWS]
+        rows = [{**row, "status": self.source.status[str(row["alert_id"])]} for row in ALERT_ROWS]
+        return [row for row in rows if "WHERE" not in sql or f"alert_id = '{row['alert_id']}'" in sql]
 
     def record_event(self, kind: str, fields: Any) -> None:
         self.fake.record.event(kind, fields)
