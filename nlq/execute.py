@@ -172,6 +172,11 @@ class Executor:
         with self._lock:
             return self._users.total()
 
+    def is_busy(self, user: str) -> bool:
+        """Whether a query of this person waits, runs, or was cancelled and has not yet ended."""
+        with self._lock:
+            return self._users[user] > 0
+
     def close(self) -> None:
         """Take no more queries; running ones end at their deadline."""
         self._workers.shutdown(wait=False, cancel_futures=True)

@@ -62,7 +62,7 @@ PLANNING: dict[str, str] = {
     + " SELECT count(*) FROM a13",
     "cube": "SELECT count(*) FROM big GROUP BY CUBE(k, n, m, one, s, t, k + 1, n + 1, m + 1, one + 1)",
 }
-"""Statements that take long to plan. Planning is no job and ends when it ends; wall 1 must refuse them."""
+"""Statements that take long to plan, which is no job that Spark could cancel; both walls must refuse them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +77,12 @@ class Stopped:
     """Until the caller was answered."""
     freed: float
     """Seconds after the answer until the query's place was free again; its work had really ended."""
-    neighbour: float
+    ingest: float
     """Longest wait of a small job of the ingest pool meanwhile, in seconds."""
+    person: float
+    """Longest query of another person meanwhile, in seconds."""
+    person_failed: int
+    """Queries of another person that were not answered."""
 
 
 def big_world(folder: Path, as_of: datetime, rows: int = 400_000) -> Snapshot:
@@ -109,22 +113,13 @@ roles:
     return Snapshot(catalogue=Catalogue.load(file), as_of=as_of, frames={"big": big})
 
 
-def run_all(executor: Executor, snapshot: Snapshot, spark: SparkSession, seconds: float) -> list[Stopped]:
-    """Every kind with a limit of `seconds`."""
-    ended = []
-    for kind, sql in KINDS.items():
-        ended.append(run_one(kind, sql, executor, snapshot, spark, seconds))
-        print(f"  {ended[-1]}", flush=True)
-    return ended
-
-
 def run_one(
     kind: str, sql: str, executor: Executor, snapshot: Snapshot, spark: SparkSession, seconds: float
 ) -> Stopped:
-    """One runaway beside a neighbour of the ingest pool."""
+    """One runaway beside a neighbour of the ingest pool and another person's questions."""
     verdict = check(sql, snapshot.catalogue, Principal(), snapshot.as_of)
     person = Principal(user_id=f"runaway {kind}")
-    with _Neighbour(spark) as neighbour:
+    with _Ingest(spark) as ingest, _Person(executor, snapshot) as other:
         started = time.monotonic()
         code = "ran"
         try:
@@ -133,7 +128,7 @@ def run_one(
         except ExecutionError as error:
             code = error.code
         answered = time.monotonic()
-        while executor.busy and time.monotonic() - answered < 60:
+        while executor.is_busy(person.user_id) and time.monotonic() - answered < 60:
             time.sleep(0.05)
         freed = time.monotonic() - answered
     return Stopped(
@@ -142,7 +137,9 @@ def run_one(
         code=code,
         seconds=answered - started,
         freed=freed,
-        neighbour=neighbour.longest,
+        ingest=ingest.longest,
+        person=other.longest,
+        person_failed=other.failed,
     )
 
 
@@ -152,13 +149,13 @@ def refused_before_planning(snapshot: Snapshot) -> dict[str, str]:
 
 
 class _Neighbour:
-    """A small job of the ingest pool, again and again, as the stream's micro-batches are."""
+    """A small piece of work, again and again, on a thread of its own."""
 
-    def __init__(self, spark: SparkSession) -> None:
-        self._spark: Any = spark
+    def __init__(self) -> None:
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread = threading.Thread(target=self._go_on, daemon=True)
         self.longest = 0.0
+        self.failed = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -166,12 +163,42 @@ class _Neighbour:
 
     def __exit__(self, *_: object) -> None:
         self._end.set()
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=60)
 
-    def _work(self) -> None:
-        self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", "hot")
+    def _go_on(self) -> None:
         while not self._end.is_set():
             started = time.monotonic()
-            self._spark.range(1000).selectExpr("sum(id)").collect()
+            try:
+                self.work()
+            except ExecutionError:
+                self.failed += 1
             self.longest = max(self.longest, time.monotonic() - started)
             self._end.wait(0.2)
+
+    def work(self) -> None:
+        """One piece."""
+        raise NotImplementedError
+
+
+class _Ingest(_Neighbour):
+    """A job of the ingest pool, as the stream's micro-batches are."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        super().__init__()
+        self._spark: Any = spark
+
+    def work(self) -> None:
+        self._spark.sparkContext.setLocalProperty("spark.scheduler.pool", "hot")
+        self._spark.range(1000).selectExpr("sum(id)").collect()
+
+
+class _Person(_Neighbour):
+    """Another person's small questions."""
+
+    def __init__(self, executor: Executor, snapshot: Snapshot) -> None:
+        super().__init__()
+        self._executor, self._snapshot = executor, snapshot
+        self._verdict = Verdict(allowed=True, rule="OK", sql="SELECT count(*) AS n FROM big WHERE m = 3")
+
+    def work(self) -> None:
+        self._executor.run(self._verdict, self._snapshot, Principal(user_id="neighbour"), ExecutionLimits(seconds=60))

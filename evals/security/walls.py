@@ -57,7 +57,9 @@ def attack_guard(statements: Iterable[Hostile], catalogue: Catalogue) -> Outcome
     return outcome
 
 
-def attack_engine(statements: Iterable[tuple[Hostile, str]], executor: Executor, snapshot: Snapshot) -> Outcome:
+def attack_engine(
+    statements: Iterable[tuple[Hostile, str]], executor: Executor, snapshot: Snapshot, limits: ExecutionLimits = _LIMITS
+) -> Outcome:
     """Hand text straight to wall 2, as if wall 1 had allowed it."""
     outcome = Outcome()
     for number, (hostile, sql) in enumerate(statements):
@@ -65,7 +67,7 @@ def attack_engine(statements: Iterable[tuple[Hostile, str]], executor: Executor,
         person = Principal(user_id=f"attacker-{number}", role=hostile.role, desk=hostile.desk)
         forged = Verdict(allowed=True, rule="OK", sql=sql)
         try:
-            result = executor.run(forged, snapshot, person, _LIMITS)
+            result = executor.run(forged, snapshot, person, limits)
         except ExecutionError as error:
             outcome.stopped += 1
             outcome.rules[error.code] += 1
