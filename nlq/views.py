@@ -67,6 +67,14 @@ def scores(reading: Reading, catalogue: Catalogue, lexicon: Lexicon, proposal: P
     return out
 
 
+_HOURS = re.compile(r"\b(?:opens?|opened|opening|closes?|closed|closing|shuts?|session)\b")
+_SESSION = re.compile(
+    r"\bwhen\b|what time|\b(?:til|till|until)\b|how long|length|right now|\brn\b|at the moment|tomorrow|\bare open\b|still open|currently|"
+    r"next trading day|\bday off\b"
+)
+_FLOW = {"orders", "executions", "market_trades", "alerts", "order_events", "quotes", "personal_trades"}
+
+
 def _wording_votes(reading: Reading, own: bool, out: dict[str, float]) -> None:
     """Turns of phrase that mean one view whatever single words say: the glossary's, and names of windows."""
     text = reading.question.lower()
@@ -89,6 +97,22 @@ def _wording_votes(reading: Reading, own: bool, out: dict[str, float]) -> None:
         and "order_flow_30s" in out
     ):
         out["order_flow_30s"] += 3.0
+    if _HOURS.search(text) and _SESSION.search(text) and "trading_calendar" in out:
+        named = any(h.category == "venue" for m in reading.mentions for h in m.hits) or any(
+            m.is_dim("venue") for m in reading.mentions
+        )
+        others = any(s.name in _FLOW for m in reading.mentions for s in m.of("view"))
+        out["trading_calendar"] += 3.0 if named and not others else 0.0
+    if "order_events" in out and re.search(
+        r"\b(?:how many|number of|count of|most|per|by)\b.{0,20}\b(?:amend\w*|modification|replaces|replacements)\b",
+        text,
+    ):
+        out["order_events"] += 1.6
+    if "order_events" in out and re.search(
+        r"\b(?:how many|number of|count of) (?:order )?(?:cancels|cancellations|cxls)\b", text
+    ):
+        rolling = any(m.time is not None and m.time.kind == "rolling" for m in reading.mentions)
+        out["order_events"] += 1.6 if rolling else 0.0
     if "spread" in text and "quotes" in out and not re.search(r"fill|execut|effective|our |we |trade", text):
         out["quotes"] += 0.8
 

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from nlq.bind.state import Binder, quote
+from nlq.bind.when import clock_of
 from nlq.plan import Part
 
 if TYPE_CHECKING:
@@ -105,9 +106,38 @@ def _metric(b: Binder) -> None:
             return
 
 
+def _session(b: Binder) -> None:
+    """Sessions: which are open now, and today's where no day is said."""
+    if b.view != "trading_calendar":
+        return
+    words = {m.text.lower() for m in b.reading.mentions}
+    now = clock_of(b).now
+    today = f"trade_date = {clock_of(b).today}"
+    if any(m.time is not None and m.time.kind == "now" for m in b.reading.mentions) and words & {
+        "open",
+        "shut",
+        "closed",
+        "close",
+    }:
+        sql = f"is_trading_day AND open_ts <= {now} AND close_ts > {now}"
+        sql = sql if "open" in words else f"NOT ({sql}) AND {today}"
+        said = next(m for m in b.reading.mentions if m.text.lower() in ("open", "shut", "closed", "close"))
+        b.bound.where = [p for p in b.bound.where if "is_trading_day" not in p.sql]
+        b.bound.where.append(Part(sql=sql, phrase=said.text, span=said.span, reason="glossary: in session now"))
+        b.bound.used |= {i for i, m in enumerate(b.reading.mentions) if m is said}
+        return
+    hours = {"open_ts", "close_ts", "closing_auction_start_ts"}
+    asked = any(s.name in hours for m in b.reading.mentions for s in m.of("col"))
+    dated = any("_date" in p.sql or "_ts" in p.sql for p in b.bound.where)
+    if asked and not dated and not any(m.time is not None for m in b.reading.mentions):
+        if not {"holiday", "holidays", "usually", "normally"} & words:
+            b.bound.where.append(Part(sql=today, reason="default: today's session"))
+
+
 def add_defaults(b: Binder) -> None:
     """What holds when the question says nothing else."""
     _metric(b)
+    _session(b)
     _contrasts(b)
     _messages(b)
     _learnt(b)

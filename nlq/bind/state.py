@@ -68,6 +68,8 @@ _LINKING = frozenset(
     "anybody who's done at all just people ppl someone".split()
 )
 """Words that may stand between a negation and what it negates."""
+_OUT = frozenset("out aside excluded apart ignored omitted".split())
+"""Words that take away what stands before them: "leave crypto out"."""
 _PERSONS = frozenset("who whos anyone anybody people ppl someone somebody those".split())
 
 
@@ -90,6 +92,10 @@ class Binder:
 
     def negated(self, i: int) -> bool:
         """Whether a negating word governs mention `i`."""
+        after = [m.text.lower() for m in self.reading.mentions[i + 1 : i + 3]]
+        before = self.reading.mentions[i - 1].text.lower() if i else ""
+        if (after and (after[0] in _OUT or after == ["desk", "out"])) or before in ("outside", "bar", "drop", "skip"):
+            return before != "outside" or self.reading.mentions[i].kind == "value"
         for j in range(i - 1, max(-1, i - 5), -1):
             mention = self.reading.mentions[j]
             if mention.is_op("not"):

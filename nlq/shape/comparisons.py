@@ -9,6 +9,7 @@ from nlq.plan import Part
 from nlq.shape.figures import row_sql
 from nlq.shape.state import MILLISECONDS, Measure, Shaper
 from nlq.understand.numbers import literal
+from nlq.understand.times import Clock, interval
 from nlq.views import has
 
 if TYPE_CHECKING:
@@ -18,11 +19,22 @@ if TYPE_CHECKING:
 
 def compare_numbers(sh: Shaper, mode: str) -> None:
     """Bind every number that has found no place; what finds none is a doubt."""
+    _name_of_view(sh)
     for i, mention in enumerate(sh.m):
         if mention.compare is None or not sh.free(i):
             continue
         if not compare_number(sh, i, mention, mode):
             sh.doubts.append(f"{mention.text!r} is not bound")
+
+
+def _name_of_view(sh: Shaper) -> None:
+    """ "30-second windows", "one-minute bars": the number belongs to the name of the view."""
+    width = {"order_flow_30s": (30, "s"), "trade_stats_1m": (1, "min")}.get(sh.view)
+    for i, m in enumerate(sh.m):
+        compare = m.compare
+        if width and compare is not None and not compare.explicit and sh.free(i):
+            if compare.number.value == width[0] and compare.number.unit == width[1]:
+                sh.used.add(i)
 
 
 def compare_number(sh: Shaper, i: int, mention: Mention, mode: str) -> bool:
@@ -56,11 +68,11 @@ def compare_number(sh: Shaper, i: int, mention: Mention, mode: str) -> bool:
         )
         sh.used.add(i)
         return True
+    if number.unit in MILLISECONDS and _duration(sh, i, op, number):
+        return True
     if number.unit in ("s", "min", "h", "d", "ms") and has(sh.world.catalogue, sh.view, "lifetime_ms"):
         return _keep(sh, i, f"lifetime_ms {op} {literal(number.value * MILLISECONDS[number.unit])}", "lifetime")
     if number.unit in ("s", "min", "h", "d") and sh.view == "alerts" and op in (">", ">="):
-        from nlq.understand.times import Clock, interval
-
         clock = Clock(as_of=sh.world.as_of, time="created_ts", day=None)
         return _keep(sh, i, f"created_ts < {clock.now} - {interval(number.value, number.unit)}", "age")
     if number.unit in ("s", "min", "h", "d", "w", "mon", "ms", "sd") and number.unit != "sd":
@@ -108,6 +120,48 @@ def compare_number(sh: Shaper, i: int, mention: Mention, mode: str) -> bool:
             sh.loose = [x for x in sh.loose if x[0] != j]
         return _keep(sh, i, f"{sql} {op} {literal(value)}", name)
     return False
+
+
+_LATENT = re.compile(r"\b(?:reach\w* us|receiv\w+|arriv\w+|captur\w+|ingest\w*|delay\w*|latency|behind the venue)\b")
+_AGED = re.compile(
+    r"\b(?:old|older|stale|open for|outstanding|sitting|sat|waiting|trail\w*|behind|ago|since|no event|nothing for)\b"
+)
+
+
+def _duration(sh: Shaper, i: int, op: str, number: Number) -> bool:
+    """A span of time set against an instant or a delay: "watermark more than 5 minutes old", "reached us over 5 min after"."""
+    text = sh.reading.question.lower()
+    view = sh.world.catalogue.views[sh.view]
+    span = (
+        interval(number.value, number.unit or "s")
+        if number.unit != "ms"
+        else f"INTERVAL {int(number.value)} MILLISECONDS"
+    )
+    now = Clock(as_of=sh.world.as_of, time=None, day=None).now
+    late = op in (">", ">=") or (op == "=" and not _explicit(sh, i))
+    if (
+        view.time
+        and view.time != "ingest_ts"
+        and has(sh.world.catalogue, sh.view, "ingest_ts")
+        and _LATENT.search(text)
+    ):
+        return _keep(sh, i, f"ingest_ts {'>' if late else '<'} {view.time} + {span}", "delay")
+    named = [
+        s.name
+        for j in [*sh.near(i, -1, 4), *sh.near(i, 1, 3)]
+        for s in (sh.m[j].of("col") if sh.m[j].kind == "sense" else ())
+        if s.name in view.columns and view.columns[s.name].type == "TIMESTAMP"
+    ]
+    if sh.view == "ingest_status" and not named:
+        named = ["last_event_ts"]
+    if named and (_AGED.search(text) or sh.view == "ingest_status"):
+        return _keep(sh, i, f"{named[0]} {'<' if late else '>='} {now} - {span}", "age")
+    return False
+
+
+def _explicit(sh: Shaper, i: int) -> bool:
+    compare = sh.m[i].compare
+    return compare is not None and compare.explicit
 
 
 def _times(sh: Shaper, i: int, op: str, number: Number, before: list[int], after: list[int]) -> bool:

@@ -25,15 +25,34 @@ def find_dims(sh: Shaper) -> list[Dim]:
     for sql in sh.bound.split:
         if not any(d.sql == sql for d in out):
             out.append(Dim(0, sql, sql.rpartition(".")[2], True, False))
+    _contrasted(sh, out)
     _used_group_words(sh, out)
     return out
+
+
+def _contrasted(sh: Shaper, out: list[Dim]) -> None:
+    """ "Buys against sells", "VOW versus VOW3": two values of one column set side by side cut the result by it."""
+    marks = [i for i, m in enumerate(sh.m) if m.is_op("versus")]
+    for column, found in sh.bound.columns.items():
+        said = sorted(i for i, _, negated in found if not negated)
+        values = {v for _, vs, negated in found for v in vs if not negated}
+        between = [k for k in marks if said and said[0] < k < said[-1] and said[-1] - said[0] <= 5]
+        if len(values) < 2 or len(said) < 2 or not between or any(d.sql == column for d in out):
+            continue
+        out.append(Dim(said[0], column, column.rpartition(".")[2], True, False, True))
+        sh.used |= set(between)
 
 
 def _nouns(sh: Shaper, i: int, mention: Mention) -> list[str]:
     led = bool(i) and sh.m[i - 1].is_op("group")
     if mention.kind == "filler" and mention.text.lower() in ("hour", "minute", "day") and led:
         return [mention.text.lower()]
-    return [s.name for s in mention.of("dim")] if mention.kind == "sense" else []
+    if mention.kind != "sense":
+        return []
+    staff = any(s.name.startswith("account_type=EMPLOYEE") for s in mention.of("code"))
+    if staff and not has(sh.world.catalogue, sh.view, "account_type") and i not in sh.used:
+        return ["trader"]
+    return [s.name for s in mention.of("dim")]
 
 
 def _account_dim(sh: Shaper, i: int, mention: Mention, out: list[Dim]) -> bool:
@@ -103,7 +122,8 @@ def _algo_dims(sh: Shaper, out: list[Dim]) -> None:
     sql = reach(sh.world.catalogue, sh.view, "trader_id")
     for i, mention in enumerate(sh.m):
         algo = mention.kind == "sense" and any(s.name == "algo" for s in mention.of("cond"))
-        if algo and i in sh.used and sql and _group_led(sh, i) and not any(d.sql == sql for d in out):
+        led = _group_led(sh, i) or mention.text.lower().startswith(("by ", "per "))
+        if algo and i in sh.used and sql and led and not any(d.sql == sql for d in out):
             out.append(Dim(i, sql, "trader_id", True, False, True))
 
 
@@ -153,6 +173,10 @@ def _textual(sh: Shaper, name: str) -> bool:
     return bool(kinds & {"STRING", "BOOLEAN", "DATE"}) and not name.endswith(("_name", "_id"))
 
 
+_TYPES = ("event_type", "detector", "order_type", "list_type", "error_class", "account_type", "asset_class")
+"""What "type" means where nothing says of what."""
+
+
 def _dim_sql(sh: Shaper, name: str) -> tuple[str, str] | None:
     catalogue, view = sh.world.catalogue, sh.world.catalogue.views[sh.view]
     time = view.time
@@ -176,6 +200,11 @@ def _dim_sql(sh: Shaper, name: str) -> tuple[str, str] | None:
         return None
     if name == "trader" and sh.view == "restricted_list":
         return "scope_id", "scope_id"
+    if name == "trader" and sh.view == "corporate_events":
+        return "issuer_name", "issuer_name"
+    if name == "type":
+        column = next((c for c in _TYPES if has(catalogue, sh.view, c)), "")
+        return (column, column) if column else None
     column = sh.world.lexicon.dimensions.get(name, "")
     if name == "issuer" and not has(catalogue, sh.view, column):
         column = "issuer_name"
@@ -244,9 +273,12 @@ def _asked_for(sh: Shaper, i: int) -> bool:
     text = sh.m[i].text.lower()
     if text in ("who", "whom", "whose"):
         return True
-    for j in range(i - 1, max(-1, i - 4), -1):
+    for j in range(i - 1, max(-1, i - 6), -1):
         mention = sh.m[j]
         if mention.is_op("top", "bottom", "second", "third"):
+            return True
+        counted = mention.compare is not None and not mention.compare.explicit and mention.compare.number.unit is None
+        if counted and j == i - 1 and mention.compare is not None and 2 <= mention.compare.number.value <= 100:
             return True
         if (
             mention.compare is None

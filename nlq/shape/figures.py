@@ -62,11 +62,38 @@ def find_measures(sh: Shaper) -> tuple[list[Measure], list[tuple[int, str, str]]
                 out.append(made)
             taken.add(i)
             sh.used.add(i)
+    _superlatives(sh, out, taken)
     loose = [
         (i, s.name, sql) for i, m in enumerate(sh.m) if m.kind == "sense" and i not in taken and sh.free(i)
         for s in m.of("meas")[:1] if (sql := row_sql(sh, s.name)) is not None
     ]  # fmt: skip
     return out, loose
+
+
+def _superlatives(sh: Shaper, out: list[Measure], taken: set[int]) -> None:
+    """ "The average age and the longest age": beside another figure a superlative is a figure, not a ranking."""
+    if not any(x.row for x in out):
+        return
+    for i, m in enumerate(sh.m):
+        word = m.text.lower()
+        agg = "max" if word in _LARGEST else "min" if word in _SMALLEST else ""
+        if not agg or not sh.free(i):
+            continue
+        for j in sh.near(i, 1, 1):
+            for s in sh.m[j].of("meas")[:1]:
+                sql = row_sql(sh, s.name)
+                if sql is None:
+                    continue
+                sql = sql.split("#")[0]
+                out.append(
+                    Measure(i, AGG_SQL[agg].format(in_unit(sh, sql, s.name)), sql, f"{agg}_{s.name}", agg, s.name)
+                )
+                taken.add(j)
+                sh.used |= {i, j}
+
+
+_LARGEST = frozenset("longest highest largest biggest widest greatest maximum peak".split())
+_SMALLEST = frozenset("shortest lowest smallest narrowest tightest least minimum".split())
 
 
 def _aggregate(sh: Shaper, i: int, agg: str, taken: set[int]) -> Measure | None:
@@ -116,8 +143,15 @@ def _divided(sql: str, per: float) -> str:
     return f"({sql}) / {per}" if " " in sql else f"{sql} / {per}"
 
 
+_COUNTS = {"replaces", "lag", "n_trades", "n_quotes", "n_orders", "n_cancels", "n_new", "n_cancel", "n_fill"}
+"""Columns that are counts themselves: "how many replaces" asks for the column."""
+
+
 def _count(sh: Shaper, i: int, agg: str) -> Measure | None:
     following = sh.near(i, 1, 3)
+    joined = i + 1 < len(sh.m) and sh.m[i + 1].text.lower() in ("+", "and", "&", ",", "/")
+    if joined and agg == "count":
+        return Measure(i, "count(*)", "", "n", "count")
     for j in following:
         mention = sh.m[j]
         if any(s.name == sh.view for s in mention.of("view")) or (mention.is_op("trades")):
@@ -136,6 +170,8 @@ def _count(sh: Shaper, i: int, agg: str) -> Measure | None:
             continue
         if mention.of("meas"):
             name = mention.of("meas")[0].name
+            if name in _COUNTS and row_sql(sh, name):
+                return None
             if name in ("qty", "filled_qty") and (sql := row_sql(sh, name)):
                 sh.used.add(j)
                 return Measure(i, f"sum({sql})", sql, "total_qty", "sum", name)

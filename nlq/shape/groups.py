@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from nlq.plan import Order, Part, Plan
+from nlq.shape.both import both_columns, require_both
 from nlq.shape.figures import in_unit
 from nlq.shape.state import AGG_SQL, PEAKS, SUMMED, Dim, Measure, Rank, Shaper
 
@@ -23,7 +24,7 @@ def grouped(sh: Shaper, rank: Rank | None) -> Plan:
         sh.measures.insert(0, Measure(-1, "count(*) > 0", "", "answer", "yesno"))
     if sh.having and not keys:
         sh.doubts.append("a condition on a count of what is not clear")
-    _both(sh, keys)
+    require_both(sh, keys)
     _by_quantity(sh)
     _defaults(sh, keys)
     _extremes(sh, keys)
@@ -65,6 +66,8 @@ def _keys(sh: Shaper, rank: Rank | None) -> tuple[list[Dim], tuple[str, ...]]:
         # "For each desk, which trader …": the best of each desk, not the best of all.
         return led, tuple(d.alias for d in within)
     keys = list(led)
+    both = {column for column, _, _ in both_columns(sh)}
+    others = [d for d in others if d.sql not in both]
     for d in others:
         if sh.proposal is not None:
             if sh.role(d.sql, "group") > 0.3:
@@ -74,11 +77,22 @@ def _keys(sh: Shaper, rank: Rank | None) -> tuple[list[Dim], tuple[str, ...]]:
         elif not _single(sh, d) and sh.m[d.i].text.lower() not in ("day", "days", "line", "name", "market"):
             sh.doubts.append(f"{sh.m[d.i].text!r} beside the grouping")
     if sh.having and not keys:
-        keys += [d for d in others if not _single(sh, d)]
+        keys += [d for d in others if not _single(sh, d)] or _clock_noun(sh)
     counted = rank is not None or re.search(r"\bcounts?\b", sh.reading.question, re.IGNORECASE)
     if not keys and len(others) == 1 and not _single(sh, others[0]) and sh.proposal is None and counted:
         keys += others
     return keys, ()
+
+
+def _clock_noun(sh: Shaper) -> list[Dim]:
+    """ "Hours with eight or more dead letters": the hour is the key."""
+    time = sh.world.catalogue.views[sh.view].time
+    for i, m in enumerate(sh.m):
+        unit = m.text.lower().rstrip("s")
+        if time and m.kind == "filler" and unit in ("hour", "minute", "day"):
+            sql = f"CAST({time} AS DATE)" if unit == "day" else f"date_trunc('{unit.upper()}', {time})"
+            return [Dim(i, sql, unit, True, False)]
+    return []
 
 
 def _loose_figures(sh: Shaper, rank: Rank | None) -> None:
@@ -133,6 +147,11 @@ def _first_or_last(sh: Shaper, measures: list[Measure], rank: Rank | None) -> Ra
         return None
     if aged:
         return None
+    if time and len(measures) == 1 and measures[0].i < 0 and measures[0].sql == "count(*)":
+        # "When did each producer last …": the instant itself is the figure.
+        agg = "max" if rank.name == "newest" else "min"
+        measures[0].sql, measures[0].alias, measures[0].i = f"{agg}({time})", f"{agg}_{time}", rank.i
+        return None
     sh.doubts.append("first or last of a group")
     return rank
 
@@ -161,29 +180,6 @@ def _extremes(sh: Shaper, keys: list[Dim]) -> None:
             Measure(price.i, "max(price)", "price", "high", "max", "price"),
             Measure(price.i, "min(price)", "price", "low", "min", "price"),
         ]
-
-
-def _both(sh: Shaper, keys: list[Dim]) -> None:
-    """ "Spoofing and layering both": every one of the named values must occur."""
-    marks = [i for i, m in enumerate(sh.m) if m.is_op("both")]
-    if not (marks or (sh.proposal is not None and sh.p("having") > 0.6)) or not keys or sh.having:
-        return
-    for column, found in sh.bound.columns.items():
-        values = [v for _, vs, neg in found for v in vs if not neg]
-        if len(found) >= 2 and len(set(values)) >= 2 and not any(d.sql == column for d in keys):
-            sh.having.append(
-                Part(
-                    sql=f"count(DISTINCT {column}) = {len(set(values))}",
-                    reason="both",
-                    phrase=sh.m[marks[0]].text if marks else "",
-                )
-            )
-            if column == "side" and not any(p.sql.startswith("side ") for p in sh.where):
-                sh.where.append(
-                    Part(sql=f"side IN ({', '.join(repr(v) for v in dict.fromkeys(values))})", reason="code")
-                )
-            sh.used |= set(marks)
-            return
 
 
 def _single(sh: Shaper, d: Dim) -> bool:

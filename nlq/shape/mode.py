@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nlq.shape.both import both_columns
 from nlq.shape.learnt import learnt_mode
 from nlq.shape.rank import ranks_rows
 from nlq.shape.state import SUMMED, Rank, Shaper
@@ -11,6 +12,8 @@ def find_mode(sh: Shaper, rank: Rank | None) -> str:
     """`list`, `distinct` or `grouped`."""
     grouped = [d for d in sh.dims if d.grouped]
     if any(m.is_op("yesno") for m in sh.m):
+        return "grouped"
+    if sh.proposal is None and any(d.target for d in sh.dims) and both_columns(sh) and not sh.measures:
         return "grouped"
     if sh.proposal is not None:
         return learnt_mode(sh, bool(grouped))

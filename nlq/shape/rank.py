@@ -36,25 +36,31 @@ def find_rank(sh: Shaper) -> Rank | None:
                 sh.used.add(j)
                 break
         else:
-            if text.endswith(" first") or text in (
-                "descending",
-                "desc",
-                "ascending",
-                "asc",
-                "high to low",
-                "low to high",
-                "chronologically",
-                "chronological",
-                "in time order",
-                "rank",
-                "ranked",
-                "ranking",
-                "league table",
-                "in order of time",
-                "time order",
-                "from the top",
-                "by time",
-                "in sequence",
+            follows = [m.text.lower() for m in sh.m[i + 1 : i + 4]]
+            if (
+                text.endswith(" first")
+                or "first" in follows
+                or text
+                in (
+                    "descending",
+                    "desc",
+                    "ascending",
+                    "asc",
+                    "high to low",
+                    "low to high",
+                    "chronologically",
+                    "chronological",
+                    "in time order",
+                    "rank",
+                    "ranked",
+                    "ranking",
+                    "league table",
+                    "in order of time",
+                    "time order",
+                    "from the top",
+                    "by time",
+                    "in sequence",
+                )
             ):
                 rank.limit = None
         if rank.limit == 1 and not rank.offset:

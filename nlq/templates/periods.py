@@ -81,7 +81,7 @@ def two_periods(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:
     keys = tuple(
         Part(sql=d.sql, alias=d.alias, reason="grouping")
         for d in sh.dims
-        if d.grouped or (sh.proposal is not None and sh.role(d.sql, "group") > 0.4)
+        if (d.grouped or (sh.proposal is not None and sh.role(d.sql, "group") > 0.4)) and d.sql != "trade_date"
     )
     consume(
         sh,

@@ -50,6 +50,8 @@ class Lexicon:
     measures: Mapping[str, Mapping[str, str]]
     aggregates: Mapping[str, Mapping[str, str]]
     dimensions: Mapping[str, str]
+    instants: Mapping[str, str]
+    """Timestamp column → pattern of the words that name it."""
     names: Mapping[str, tuple[str, ...]]
     abbreviations: Mapping[str, tuple[str, ...]]
     words: frozenset[str] = field(default_factory=frozenset)
@@ -77,6 +79,7 @@ class Lexicon:
             measures=raw["measures"],
             aggregates=raw["aggregates"],
             dimensions=raw["dimensions"],
+            instants=raw["instants"],
             names={str(k): tuple(v) for k, v in raw["names"].items()},
             abbreviations={str(k): tuple(v) for k, v in raw["abbreviations"].items()},
             words=frozenset(w for w in words if len(w) >= 4),
@@ -142,7 +145,9 @@ def _own_words(phrases: dict[tuple[str, ...], list[Sense]], catalogue: Catalogue
         name = " ".join(sorted({f"{c}={code}" for _, c, _ in places}))
         key = key_of(code.replace("_", " "))
         if key in phrases and any(s.kind in ("code", "cond") for s in phrases[key]):
-            _put(phrases, code, Sense("code", name, tuple(places)))
+            # The words for it are in the vocabulary already; "reports" is not REPORTED.
+            _put(phrases, code, Sense("code", name, tuple(places), code.replace("_", " ").lower()))
+            _put(phrases, code, Sense("code", name, tuple(places), code.lower()))
             continue
         # A code that is also a plain word ("TRADER", "DAY", "HIGH") is the code only in capitals.
         plain = len(key) == 1 and (key in phrases or code.lower() in _PLAIN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rapidfuzz.distance import DamerauLevenshtein
@@ -26,6 +27,10 @@ _COMMON_WORDS = {
     "main", "big", "hale", "lin", "becker", "grace", "john", "laura", "peter", "anna", "tom", "marc", "kim", "maya", "post",
     "reference", "orders", "quotes", "executions", "us", "price", "qty", "symbol",
 }  # fmt: skip
+
+
+COMMON = frozenset(Path(__file__).with_name("common_words.txt").read_text(encoding="utf-8").split())
+"""Frequent English words of five letters and more: none of them is a misspelt name."""
 
 
 class Extractor:
@@ -74,6 +79,11 @@ class Extractor:
         for i in range(len(tokens)):
             for j in range(min(len(tokens), i + 2 * self.values.longest + 2), i, -1):
                 if hits := _in_place(self._hits(tokens, i, j), tokens, i, j):
+                    shorter = j - 1 > i and tokens[j - 1].stem in _NOUNS and not any(h.exact for h in hits)
+                    if shorter and (inner := _in_place(self._hits(tokens, i, j - 1), tokens, i, j - 1)):
+                        # "London stock": the noun is asked for, the name stands before it.
+                        out.append(self._mention(question, tokens, "value", i, j - 1, hits=tuple(inner)))
+                        break
                     out.append(self._mention(question, tokens, "value", i, j, hits=tuple(hits)))
                     break
             else:
@@ -115,7 +125,7 @@ class Extractor:
                 h
                 for h in hits
                 if (part[0].text.isupper() and len(low) <= 5)
-                or h.category == "desk"
+                or (h.category == "desk" and (part[0].text.isupper() or _beside_desk(tokens, i, j)))
                 or (h.category in ("parameter",) and "_" in low)
                 or (h.how in ("name",) and h.category == "symbol")
             ]
@@ -195,9 +205,9 @@ class Extractor:
             return self._mention(question, tokens, "sign", i, i + 1)
         if token.stem in self.lexicon.filler or token.low in self.lexicon.filler:
             return self._mention(question, tokens, "filler", i, i + 1)
-        if hits := self.values.near(token.low):
+        if token.low not in COMMON and (hits := self.values.near(token.low)):
             return self._mention(question, tokens, "value", i, i + 1, hits=tuple(hits), doubt=0.3)
-        if repaired := self._spelling(token.low):
+        if token.low not in COMMON and (repaired := self._spelling(token.low)):
             senses = self.lexicon.phrases.get((stem(repaired),))
             if senses:
                 return self._mention(question, tokens, "sense", i, i + 1, senses=senses, doubt=0.2)
@@ -207,7 +217,7 @@ class Extractor:
     def _spelled_time(self, token: Token) -> Token:
         """A misspelt time word as it should stand: "befor", "yesteday"."""
         low = token.low
-        if len(low) < 5 or not low.isalpha() or low in TIME_WORDS or token.stem in self._stems:
+        if len(low) < 5 or not low.isalpha() or low in TIME_WORDS or low in COMMON or token.stem in self._stems:
             return token
         if low in self.lexicon.words or self.values.lookup([low]):
             return token
@@ -231,8 +241,15 @@ class Extractor:
         return near[0] if len(stems) == 1 else None
 
 
+_NOUNS = {"stock", "desk", "trad", "trader", "venu", "account", "nam", "order", "shar"}
 _DESK_CUES = {"desk", "team", "desks", "guys", "boys", "floor", "traders", "trader", "crew", "people", "lot"}
 _BASED = {"based", "sitting", "located", "sits", "office"}
+
+
+def _beside_desk(tokens: Sequence[Token], i: int, j: int) -> bool:
+    """Whether the words speak of a desk: "the crypto desk", not "crypto fills"."""
+    after = [t.low for t in tokens[j : j + 3] if not t.is_sign]
+    return bool(_DESK_CUES & set(after[:2])) or (i > 0 and tokens[i - 1].low == "desk")
 
 
 def _in_place(hits: list[Hit], tokens: Sequence[Token], i: int, j: int) -> list[Hit]:

@@ -156,8 +156,8 @@ def _unit(tokens: Sequence[Token], j: int) -> tuple[str | None, int]:
 
 
 BEFORE = {
-    ">=": "at least|no fewer than|no less than|not less than|minimum of|minimum|min|from|>=|≥|a minimum of",
-    ">": "more than|over|above|greater than|bigger than|larger than|higher than|exceeding|exceed|exceeds|exceeded|upwards of|in excess of|"
+    ">=": "at least|greater than or equal to|more than or equal to|no smaller than|no fewer than|no less than|not less than|minimum of|minimum|min|from|>=|≥|a minimum of",
+    ">": "more than|over|above|greater than|bigger than|larger than|higher than|exceeding|exceed|exceeds|exceeded|upwards of|in excess of|surpassing|topping|greater then|more then|"
     "beyond|past|longer than|wider than|worse than|older than|north of|>|beats|topped|further than|better than|dearer than",
     "<=": "at most|no more than|not more than|up to|no longer than|maximum|max|<=|≤|less than or equal to|within",
     "<": "less than|under|below|fewer than|smaller than|shorter than|lower than|quicker than|inside|<|short of|cheaper than|tighter than|faster than",
@@ -203,10 +203,10 @@ def comparison_at(tokens: Sequence[Token], i: int) -> Comparison | None:
             and tokens[j].low in ("a", "an", "the", "about", "or", "equal", "to", "like")
             and j < i + n + 3
         ):
-            if tokens[j].low in ("a", "an") and _fraction(tokens, j):
+            if tokens[j].low in ("a", "an") and (_fraction(tokens, j) or _one(tokens, j)):
                 break
             j += 1
-        number = _fraction(tokens, j) or (number_at(tokens, j) if j < len(tokens) else None)
+        number = _fraction(tokens, j) or (number_at(tokens, j) if j < len(tokens) else None) or _one(tokens, j)
         if number is None:
             continue
         return Comparison(op, number, i, number.end, True)
@@ -225,6 +225,15 @@ def comparison_at(tokens: Sequence[Token], i: int) -> Comparison | None:
             unit, end = _unit(tokens, end)
         return Comparison(op, Number(number.value, unit, number.start, end), i, end, True)
     return Comparison("=", number, i, number.end, False)
+
+
+def _one(tokens: Sequence[Token], j: int) -> Number | None:
+    """ "A minute", "an hour" behind a comparing word."""
+    if j + 1 < len(tokens) and tokens[j].low in ("a", "an", "one"):
+        unit = UNITS.get(tokens[j + 1].stem)
+        if unit in ("s", "min", "h", "d", "w"):
+            return Number(1, unit, j, j + 2)
+    return None
 
 
 _COUNTED = {

@@ -12,6 +12,7 @@ _TOKEN = re.compile(
     \d{4}-\d{2}-\d{2}                                  # a date
   | \d{1,2}:\d{2}(?::\d{2})?z?                         # a time of day
   | [<>]=?|!=|=|≥|≤
+  | w/o(?![a-z])|w/(?=\s|[a-z])
   | [$€£]
   | \d+(?:,\d{3})+(?:\.\d+)?[a-z%]*                    # 50,000
   | \d+\.\d+[a-z%]*                                    # 2.5m
@@ -61,7 +62,7 @@ def tokenize(text: str) -> list[Token]:
     for match in _TOKEN.finditer(plain):
         low = match.group().lower().replace("’", "'")
         low = low.removesuffix("'s")
-        low = low.replace("'", "")
+        low = {"w/o": "without", "w/": "with"}.get(low, low.replace("'", ""))
         found.append(Token(text[match.start() : match.end()], low, stem(low), match.start(), match.end()))
     return found
 
