@@ -95,7 +95,9 @@ def draft_of(chosen: Candidate, slots: ReadingSlots, confidence: float) -> Draft
 def _entry(condition: str, slots: ReadingSlots) -> LedgerEntry:
     low = condition.lower()
     for mention in slots.reading.mentions:
-        named = mention.kind == "value" and any(f"'{h.value.lower()}'" in low for h in mention.hits)
+        lines = slots.world.values.symbols_of
+        meant = {v.lower() for h in mention.hits for v in (h.value, *lines.get(h.value, ()))}
+        named = mention.kind == "value" and any(f"'{v}'" in low for v in meant)
         timed = mention.kind == "time" and ("timestamp" in low or " as date" in low)
         number = mention.compare.number.text if mention.compare is not None else ""
         if named or timed or (number and low.endswith(f" {number}")):

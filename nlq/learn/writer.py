@@ -165,7 +165,7 @@ class Writer(nn.Module):
             done.sort(key=lambda w: -w.total)
             if not chosen or (len(done) >= beams and done[beams - 1].total > sum(chosen[0][1])):
                 break
-            if done and done[0].total > sum(chosen[0][1]) + 6.0:
+            if done and done[0].total > sum(chosen[0][1]) + 4.0:
                 break
             order = torch.tensor(parents)
             held = [(h[0][order], h[1][order]) for h in held if h is not None]
