@@ -173,7 +173,7 @@ def down() -> None:
 def status(as_json: AsJson = False) -> None:
     """Show processes, addresses, freshness and lag. Exit code 0 when questions are answered, 1 otherwise."""
     from app.cli_show import show_status
-    from app.run_state import RunState
+    from app.run_state import RunState, costs
     from nlq.client import ServiceError
 
     settings = read_settings()
@@ -181,7 +181,17 @@ def status(as_json: AsJson = False) -> None:
     body: dict[str, Any] = {"running": bool(state and state.supervisor.alive), "service": None, "processes": {}}
     if state is not None:
         body |= {"bootstrap": state.bootstrap, "url": state.url, "ui_url": state.ui_url, "failed": state.failed}
-        body["processes"] = {n: {"pid": p.pid, "alive": p.alive} for n, p in state.children.items()}
+        used = costs(state.children)
+        body["processes"] = {
+            name: {
+                "pid": process.pid,
+                "alive": process.alive,
+                "ready_after_s": state.ready_after.get(name),
+                "cpu": used.get(name, ("", 0))[0],
+                "memory_bytes": used.get(name, ("", 0))[1],
+            }
+            for name, process in state.children.items()
+        }
     try:
         with client() as service:
             body["service"] = service.status()

@@ -54,16 +54,31 @@ def show_status(body: dict[str, Any], settings: Settings) -> None:
     if not body["running"] and body["service"] is None:
         typer.echo(f"not running (data in {settings.data}); start with `nlq up`")
         return
+    if body["processes"]:
+        typer.echo(f"{'part':9} {'state':6} {'process':>8}  {'ready after':>11}  {'processor':>9}  {'memory':>8}")
     for name, process in body["processes"].items():
-        typer.echo(f"{name:9} {'up' if process['alive'] else 'DOWN'}  (process {process['pid']})")
+        after = process.get("ready_after_s")
+        typer.echo(
+            f"{name:9} {'up' if process['alive'] else 'DOWN':6} {process['pid']:>8}  "
+            f"{f'{after:.1f} s' if after is not None else '':>11}  {process.get('cpu', ''):>9}  "
+            f"{process.get('memory_bytes', 0) / 2**20:>4.0f} MiB"
+        )
     for name, why in body.get("failed", {}).items():
-        typer.echo(f"{name:9} GIVEN UP: {why}")
+        typer.echo(f"{name:9} NOT THERE: {why}")
     service = body["service"]
     if service is None:
         typer.echo(f"service   {body.get('service_error')}")
         return
     typer.echo(f"engine    {service['state']} {service['detail']}".rstrip())
-    for name, value in (service.get("stream") or {}).items():
-        typer.echo(f"  {name}: {value}")
+    if service.get("model") not in (None, "ready"):
+        typer.echo(f"model     {service['model']} {service.get('model_detail') or ''}".rstrip())
+    stream = service.get("stream") or {}
+    if stream.get("state"):
+        typer.echo(f"stream    {stream['state']} {stream.get('detail') or ''}".rstrip())
+    for fault, why in (stream.get("faults") or {}).items():
+        typer.echo(f"  FAULT {fault}: {why}")
+    for name, value in stream.items():
+        if name not in ("state", "detail", "faults"):
+            typer.echo(f"  {name}: {value}")
     if body.get("ui_url"):
         typer.echo(f"page      {body['ui_url']}")

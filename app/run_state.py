@@ -10,9 +10,12 @@ import subprocess
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from nlq.record.seal import replace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class AlreadyRunning(RuntimeError):
@@ -49,7 +52,9 @@ class RunState:
     children: dict[str, Process] = field(default_factory=dict)
     """Each leads a process group of its own."""
     failed: dict[str, str] = field(default_factory=dict)
-    """Parts that were given up, with the reason."""
+    """Parts that are missing or were given up, with the reason."""
+    ready_after: dict[str, float] = field(default_factory=dict)
+    """Part → seconds from the start of `nlq up` until it answered."""
 
     def save(self, data: Path) -> None:
         """Write it where `load` finds it."""
@@ -69,6 +74,7 @@ class RunState:
                 ui_url=raw["ui_url"],
                 children={name: Process(**body) for name, body in raw["children"].items()},
                 failed=dict(raw["failed"]),
+                ready_after=dict(raw.get("ready_after", {})),
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -122,6 +128,39 @@ def signal_group(pid: int, number: int) -> None:
         os.killpg(pid, number)
     except (ProcessLookupError, PermissionError):
         pass
+
+
+def costs(processes: Mapping[str, Process]) -> dict[str, tuple[str, int]]:
+    """Processor time, as `ps` prints it, and memory in bytes of each part with all that it started."""
+    shown = subprocess.run(["ps", "-axo", "pgid=,time=,rss="], capture_output=True, text=True, check=False)
+    seconds: dict[int, float] = {}
+    memory: dict[int, int] = {}
+    for line in shown.stdout.splitlines():
+        try:
+            group, used, kib = line.split()
+            seconds[int(group)] = seconds.get(int(group), 0.0) + _seconds(used)
+            memory[int(group)] = memory.get(int(group), 0) + int(kib) * 1024
+        except ValueError:
+            continue
+    return {
+        name: (_clock(seconds[process.pid]), memory[process.pid])
+        for name, process in processes.items()
+        if process.pid in seconds
+    }
+
+
+def _seconds(text: str) -> float:
+    """`[days-][hours:]minutes:seconds` as seconds."""
+    days, _, clock = text.rpartition("-")
+    total = 0.0
+    for part in clock.split(":"):
+        total = total * 60 + float(part)
+    return total + int(days or 0) * 86_400
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
 
 
 def _path(data: Path) -> Path:

@@ -24,6 +24,7 @@ from app.identity import Identities
 from app.metrics import Metrics
 from app.service_parts import Asker, Parts, Service, Somebody, service_of
 from app.service_review import router as review_router
+from app.settings import LOOPBACK
 from app.world import World, WorldNotReady
 from nlq.contracts import Answer, Turn
 from nlq.engine import Engine
@@ -110,9 +111,11 @@ def build_app(world: World, identities: Identities, limit: RateLimit, changes: C
 
 
 @router.get("/healthz")
-def healthz(service: Parts) -> dict[str, str]:
-    """State of the world, for whoever starts and restarts us."""
-    return {"state": service.world.state}
+def healthz(service: Parts, request: Request) -> dict[str, str]:
+    """State of the world, for whoever starts and restarts us; to this machine also what it is at while it starts."""
+    world, peer = service.world, request.client.host if request.client else ""
+    told = world.state in ("starting", "failed") and peer in (*LOOPBACK, "testclient")
+    return {"state": world.state, "detail": world.detail if told else ""}
 
 
 @router.get("/metrics")

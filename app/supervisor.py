@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
-import socket
-import ssl
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.child import Child
+from app.probe import PortTaken, check_ports, page_answers, service_health
 from app.run_state import Process, RunState, claim, end_groups, forget
 from app.ui_config import page_command, write_secrets
 from streaming.connection import KafkaConnection
@@ -33,6 +29,8 @@ log = logging.getLogger(__name__)
 STILL_STARTING_S = 60.0
 """After which, and again each time, a start that takes long is said to be still under way; usual is 20 s."""
 LOOK_S = 1.0
+EMBEDDED_BROKER_S, OWN_BROKER_S = 30.0, 3.0
+"""How long the topics may take to be made."""
 
 
 class CannotStart(RuntimeError):
@@ -56,6 +54,11 @@ class Supervisor:
         self._kafka: KafkaConnection | None = settings.kafka
         self._logs = settings.data / "logs"
         self._known: tuple[Any, ...] = ()
+        self._began = 0.0
+        self._ready_after: dict[str, float] = {}
+        self._awaited: dict[str, Callable[[], bool]] = {}
+        self._faults: dict[str, str] = {}
+        """Parts that are not there, with the reason; the rest goes on without."""
 
     def run(self) -> int:
         """Start, watch until Ctrl-C or SIGTERM, end. Gives the exit code.
@@ -79,76 +82,145 @@ class Supervisor:
     # -- start -------------------------------------------------------------------------------------------------------
 
     def _start(self, began: float) -> None:
-        self._check_ports()
-        model = threading.Thread(target=self._start_model, daemon=True)
-        model.start()
-        if self._with_ui:
-            write_secrets(self._settings)
-            self._launch("page", page_command(self._settings), env=self._environment(None), stop_s=5.0)
+        """What others wait for comes first; what takes processor time and can wait, after the service is ready."""
+        self._began = began
+        try:
+            check_ports(self._settings, with_ui=self._with_ui)
+        except PortTaken as error:
+            raise CannotStart(str(error)) from error
+        if self._catalogue is None or self._settings.kafka is None:
+            self._find_java()
+        self._prepare_model()
+        known = self._catalogue is not None or self._settings.kafka is not None or self._settings.kafka_port
+        if known:
+            # The address of the broker is known before it runs: Spark's start and the broker's overlap.
+            self._kafka = self._settings.kafka or KafkaConnection(
+                bootstrap_servers=f"127.0.0.1:{self._settings.kafka_port}"
+            )
+            self._start_service()
         if self._catalogue is None:
             self._start_broker()
             self._start_feed()
-        model.join()
-        if self._stop.is_set():
-            return
-        self._launch(
-            "service", self._service_command(), env=self._environment(self._model), stop_s=45.0,
-            healthy=self._service_answers,
-        )  # fmt: skip
-        self._wait_for_service(began)
+        if not known:
+            self._start_service()
+        if self._with_ui:
+            write_secrets(self._settings)
+            self._launch(
+                "page",
+                page_command(self._settings),
+                env=self._environment(),
+                stop_s=5.0,
+                first_look=lambda: page_answers(self._settings),
+            )
+        self._wait_for_service()
+        if not self._stop.is_set():
+            threading.Thread(target=self._start_model, daemon=True, name="start-model").start()
 
-    def _start_model(self) -> None:
+    def _find_java(self) -> None:
+        from streaming.java import JavaMissing, find_java
+
+        try:
+            find_java()
+        except JavaMissing as error:
+            raise CannotStart(str(error)) from error
+
+    def _start_service(self) -> None:
+        self._launch(
+            "service", self._service_command(), env=self._environment(), stop_s=45.0, healthy=self._service_answers,
+        )  # fmt: skip
+
+    def _prepare_model(self) -> None:
+        """Reserve the model's address, which the service must know; it is loaded when the service is ready."""
         if self._settings.llm != "embedded":
             where = self._settings.llm or "none, by NLQ_LLM=none"
             self._say(f"model     {where}")
             return
-        from nlq.model_server import ModelServer, ModelServerError
+        from nlq.model_server import ModelServer
         from retrieval.models import ModelFileError, language_model_path
 
-        began = time.monotonic()
         try:
             path = language_model_path(self._settings.cache)
-            server = ModelServer(path, threads=self._settings.llm_threads, log_file=self._logs / "model.log")
-            self._model = server.start()
-        except (ModelServerError, ModelFileError, OSError) as error:
-            # Most questions are answered without it; the others are asked back.
-            self._model = None
-            self._say(f"model     not available, going on without: {error}")
+            self._model = ModelServer(
+                path, threads=self._settings.llm_threads, log_file=self._logs / "model.log",
+                prefix_dir=self._settings.cache / "model-prefix",
+            )  # fmt: skip
+        except (ModelFileError, OSError) as error:
+            self._without_model(str(error))
+
+    def _start_model(self) -> None:
+        from nlq.model_server import ModelServerError
+
+        model = self._model
+        if model is None:
             return
+        began = time.monotonic()
+        try:
+            model.start()
+        except (ModelServerError, OSError) as error:
+            if not self._stop.is_set():
+                self._without_model(str(error))
+            return
+        if self._stop.is_set():
+            model.stop()  # everything was ended while it loaded
+            return
+        self._ready_after["model"] = time.monotonic() - self._began
         self._say(f"model     ready ({time.monotonic() - began:.1f} s)")
+
+    def _without_model(self, why: str) -> None:
+        """Most questions are answered without it; the others are asked back."""
+        self._model = None
+        self._faults["model"] = why
+        self._say(f"model     not available, going on without: {why}")
 
     def _start_broker(self) -> None:
         from streaming.broker import Broker, BrokerError
         from streaming.jars import JarError
         from streaming.java import JavaMissing
-        from streaming.topics import BrokerUnreachable, ensure_topics
+        from streaming.topics import BrokerUnreachable
 
         began = time.monotonic()
         try:
-            if self._kafka is None:
+            if self._settings.kafka is None:
                 self._broker = Broker(
                     self._settings.data / "broker", port=self._settings.kafka_port, cache=self._settings.cache
                 )
                 self._broker.start()
                 self._kafka = self._broker.connection
-            ensure_topics(self._kafka)
-        except (BrokerError, BrokerUnreachable, JarError, JavaMissing) as error:
+            self._ensure_topics(EMBEDDED_BROKER_S if self._broker else OWN_BROKER_S)
+        except (BrokerError, JarError, JavaMissing) as error:
             raise CannotStart(f"broker: {error}") from error
-        took = time.monotonic() - began
-        self._say(f"broker    ready on {self._kafka.bootstrap_servers} ({took:.1f} s)")
+        except BrokerUnreachable as error:
+            if self._broker is not None:
+                raise CannotStart(f"broker: {error}") from error
+            self._faults["broker"] = str(error)
+            self._say(f"broker    {error} Going on: reading begins by itself when it answers.")
+            return
+        assert self._kafka is not None
+        self._ready_after["broker"] = time.monotonic() - self._began
+        self._say(f"broker    ready on {self._kafka.bootstrap_servers} ({time.monotonic() - began:.1f} s)")
+
+    def _ensure_topics(self, timeout_s: float) -> None:
+        from streaming.topics import ensure_topics
+
+        assert self._kafka is not None
+        ensure_topics(self._kafka, timeout_s=timeout_s)
 
     def _start_feed(self) -> None:
         if self._settings.feed == "none":
             self._say("feed      none, by NLQ_FEED=none")
             return
         command = [sys.executable, "-m", "streaming.sources", "simulate", "--rate", str(self._settings.feed_rate)]
-        self._launch("feed", command, env=self._environment(None))
+        self._launch("feed", command, env=self._environment())
         self._say(f"feed      simulator, {self._settings.feed_rate:g} events a second")
 
-    def _launch(self, name: str, command: list[str], **options: Any) -> Child:
+    def _launch(
+        self, name: str, command: list[str], *, first_look: Callable[[], bool] | None = None, **options: Any
+    ) -> Child:
         child = Child(name, command, log=self._logs / f"{name}.log", **options)
         child.start()
         self._children[name] = child
+        if first_look is not None:
+            self._awaited[name] = first_look
         self._save()
         return child
 
@@ -156,26 +228,37 @@ class Supervisor:
         directory = ["--catalogue", str(self._catalogue)] if self._catalogue else []
         return [sys.executable, "-m", "app.serve", *directory]
 
-    def _wait_for_service(self, began: float) -> None:
-        say_again, told = time.monotonic() + STILL_STARTING_S, ""
+    def _wait_for_service(self) -> None:
+        began, say_again, told = self._began, time.monotonic() + STILL_STARTING_S, ""
         while not self._stop.is_set():
-            body = self._health()
-            state = str(body.get("state", "starting"))
+            body = service_health(self._settings)
+            self._look_at_awaited()
+            state, detail = str(body.get("state", "starting")), str(body.get("detail") or "")
             if state == "ready":
+                self._ready_after["service"] = time.monotonic() - began
                 self._say(f"service   ready on {self._settings.url} ({time.monotonic() - began:.1f} s since the start)")
+                self._save()
                 if self._with_ui:
                     self._say(f"\nChat page: {self._settings.public_url}    (Ctrl-C ends everything)")
                 return
             child = self._children["service"]
             if state == "failed" or child.process is None:
-                raise CannotStart(f"service: {body.get('detail') or 'ended'}\n{child.last_words()}\n(log: {child.log})")
+                why = detail or f"ended\n{child.last_words()}"
+                raise CannotStart(f"service: {why}\n(log: {child.log})")
             if time.monotonic() > say_again:
                 say_again += STILL_STARTING_S
                 self._say(f"service   still starting after {time.monotonic() - began:.0f} s (log: {child.log})")
-            if state != told:
-                told = state
-                self._say(f"service   {state} …")
+            if (shown := detail or state) != told:
+                told = shown
+                self._say(f"service   {shown} …")
             self._stop.wait(0.3)
+
+    def _look_at_awaited(self) -> None:
+        """Note when something that was started answers for the first time."""
+        for name, answers in list(self._awaited.items()):
+            if answers():
+                self._ready_after[name] = time.monotonic() - self._began
+                del self._awaited[name]
 
     # -- watch -------------------------------------------------------------------------------------------------------
 
@@ -184,10 +267,28 @@ class Supervisor:
             if self._broker is not None and not self._broker.running:
                 self._say("broker    ended unexpectedly; starting again")
                 self._restart_broker()
+            if "broker" in self._faults:
+                self._try_broker()
             for child in self._children.values():
                 if line := child.look_after():
                     self._say(line)
+            self._look_at_awaited()
             self._save()
+
+    def _try_broker(self) -> None:
+        """Make the topics of a broker of your own that was not there at the start."""
+        from streaming.freshness import broker_answers
+        from streaming.topics import BrokerUnreachable
+
+        if self._kafka is None or not broker_answers(self._kafka.bootstrap_servers):
+            return
+        try:
+            self._ensure_topics(OWN_BROKER_S)
+        except BrokerUnreachable as error:
+            self._faults["broker"] = str(error)
+            return
+        del self._faults["broker"]
+        self._say(f"broker    ready on {self._kafka.bootstrap_servers}")
 
     def _restart_broker(self) -> None:
         from streaming.broker import BrokerError
@@ -208,8 +309,8 @@ class Supervisor:
             children["broker"] = Process.of(self._broker.pid)
         if self._model is not None and self._model.pid:
             children["model"] = Process.of(self._model.pid)
-        failed = {name: child.failed for name, child in self._children.items() if child.failed}
-        now = (children, failed, self._kafka)
+        failed = self._faults | {name: child.failed for name, child in self._children.items() if child.failed}
+        now = (children, failed, self._kafka, dict(self._ready_after))
         if now == self._known:
             return
         self._known = now
@@ -220,6 +321,7 @@ class Supervisor:
             ui_url=self._settings.public_url if self._with_ui else "",
             children=children,
             failed=failed,
+            ready_after={name: round(seconds, 1) for name, seconds in self._ready_after.items()},
         ).save(self._settings.data)
 
     # -- end ---------------------------------------------------------------------------------------------------------
@@ -251,47 +353,21 @@ class Supervisor:
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 
-    def _environment(self, model: ModelServer | None) -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         """Our own settings passed on, with the broker and model that run now."""
         env = {**os.environ, "NLQ_DATA": str(self._settings.data), "NLQ_CACHE": str(self._settings.cache)}
         env["PYTHONUNBUFFERED"] = "1"
         env.setdefault("NLQ_URL", self._settings.url)
         if self._kafka is not None:
             env["NLQ_KAFKA_BOOTSTRAP"] = self._kafka.bootstrap_servers
-        if model is not None:
+        if (model := self._model) is not None:
             env |= {"NLQ_LLM_URL": model.url, "NLQ_LLM_TOKEN": model.token, "NLQ_LLM_MODEL": "embedded"}
         elif self._settings.llm == "embedded":
             env["NLQ_LLM"] = "none"
         return env
 
-    def _check_ports(self) -> None:
-        wanted = [("service", self._settings.host, self._settings.port, "NLQ_PORT")]
-        if self._with_ui:
-            wanted.append(("chat page", "127.0.0.1", self._settings.ui_port, "NLQ_UI_PORT"))
-        for what, host, port, variable in wanted:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            with socket.socket(family) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((host, port))
-                except OSError as error:
-                    raise CannotStart(
-                        f"{what}: port {port} on {host} cannot be used ({error.strerror}). Stop the program that has "
-                        f"it, or name another port in {variable}."
-                    ) from error
-
     def _service_answers(self) -> bool:
-        return bool(self._health())
-
-    def _health(self) -> dict[str, Any]:
-        # Our own process, and nothing secret in either direction: its certificate need not name this address.
-        context = ssl._create_unverified_context() if self._settings.tls_certificate else None  # noqa: S323, SLF001
-        try:
-            with urllib.request.urlopen(f"{self._settings.url}/healthz", timeout=5, context=context) as response:  # noqa: S310
-                body: dict[str, Any] = json.load(response)
-                return body
-        except (OSError, ValueError, urllib.error.URLError):
-            return {}
+        return bool(service_health(self._settings))
 
 
 def with_bootstrap(settings: Settings, servers: str) -> Settings:

@@ -40,22 +40,24 @@ class World:
     def __init__(
         self,
         catalogue: Catalogue,
-        open_parts: Callable[[], Parts],
+        open_parts: Callable[[Callable[[str], None]], Parts],
         *,
         name: str,
         data: Path,
         stream_status: Callable[[], Mapping[str, Any]] = dict,
         when_ready: Callable[[World], None] = lambda _: None,
+        model_state: Callable[[], tuple[str, str]] = lambda: ("none", ""),
     ) -> None:
         """Prepare; `start` opens.
 
         Args:
             catalogue: what can be asked about; known before anything runs.
-            open_parts: opens the world; may take half a minute.
+            open_parts: opens the world; may take half a minute, and is given something to say what it is at with.
             name: shown in the status, such as `live`.
             data: directory for feedback.
             stream_status: numbers of the stream, as `streaming.pipeline.LivePipeline.status` gives them.
             when_ready: done on a thread of its own once questions are answered.
+            model_state: how the language model is, as `app.probe.ModelLook` says it.
         """
         self.catalogue = catalogue
         self.name = name
@@ -65,11 +67,11 @@ class World:
         self._open_parts = open_parts
         self._stream_status = stream_status
         self._data = data
-        self._when_ready = when_ready
+        self._when_ready, self._model_state = when_ready, model_state
         self._since = time.monotonic()
         self._opener: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._alerts: dict[tuple[str, str | None, int], tuple[float, list[dict[str, Any]]]] = {}
+        self._alerts: dict[tuple[str | int | None, ...], tuple[float, list[dict[str, Any]]]] = {}
 
     def start(self) -> None:
         """Open in the background."""
@@ -80,7 +82,7 @@ class World:
         from nlq.engine import Engine
 
         try:
-            parts = self._open_parts()
+            parts = self._open_parts(self._say)
         except Exception as error:  # whatever it was, the status must say so instead of the process dying unheard
             log.exception("the world %s could not be opened", self.name)
             self.state, self.detail = "failed", redact(f"{type(error).__name__}: {error}")
@@ -100,8 +102,14 @@ class World:
             self._when_ready(self)
         except Exception as error:  # noqa: BLE001 - the world is ready all the same
             log.warning("after the start: %s", redact(f"{type(error).__name__}: {error}"))
+        if parts.warm is not None:
+            parts.warm()
         if parts.drafter is not None:
             _warm(parts)
+
+    def _say(self, detail: str) -> None:
+        self.detail = detail
+        log.info("%s (%.1f s)", detail, time.monotonic() - self._since)
 
     def stop(self) -> None:
         """Close what was opened; waits for an opening that is under way."""
@@ -124,6 +132,7 @@ class World:
                 log.exception("status of the stream")
                 stream = {"state": "unknown", "detail": type(error).__name__}
         engine = self.engine
+        model, model_detail = self._model_state()
         return {
             "state": self.state,
             "detail": self.detail,
@@ -131,7 +140,8 @@ class World:
             "pid": os.getpid(),
             "uptime_s": round(time.monotonic() - self._since, 1),
             "catalogue": {"name": self.catalogue.name, "version": self.catalogue.version},
-            "model": "connected" if engine and engine.parts.drafter is not None else "none",
+            "model": model,
+            "model_detail": model_detail,
             "record_entries": len(engine.parts.record) if engine else None,
             "stream": stream,
         }
@@ -142,11 +152,15 @@ class World:
         Raises:
             WorldNotReady: nothing can be read yet.
         """
+        from nlq.build import rights
+
         if self.engine is None:
             raise WorldNotReady(f"The engine is {self.state}. {self.detail}")
         if "alerts" not in self.catalogue.roles[user.role].views or "alerts" not in self.catalogue.views:
             return []
-        key = (user.role, user.desk, limit)
+        if "alerts" in self.engine.parts.purpose_views and not (user.purpose or "").strip():
+            return []
+        key = (*rights(self.catalogue, user), limit)
         held = self._alerts.get(key)
         if held is not None and time.monotonic() - held[0] < ALERTS_TTL_S:
             return held[1]

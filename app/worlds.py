@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from app.apply_verified import revalidate
+from app.probe import ModelLook
 from app.world import World
 from streaming.catalogue import Catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
@@ -20,22 +23,35 @@ if TYPE_CHECKING:
     from app.settings import Settings
     from nlq.build import Parts
     from nlq.record import Record
+    from streaming.connection import KafkaConnection
     from streaming.pipeline import LivePipeline
     from streaming.snapshot import SnapshotSource
 
 log = logging.getLogger(__name__)
+BROKER_COMES_S = 12.0
+"""How long a start waits for a broker that is being started beside it."""
+WITHOUT_BROKER_S = 3.0
+"""How long a start waits for a broker that did not answer; reading begins by itself when it does."""
 
 
 def directory_world(settings: Settings, directory: Path) -> World:
     """A world of files, without Kafka."""
     return World(
-        Catalogue.load(directory), lambda: directory_parts(settings, directory), name=directory.name,
-        data=settings.data, when_ready=revalidate,
+        Catalogue.load(directory), lambda _: directory_parts(settings, directory, warm_up=False), name=directory.name,
+        data=settings.data, when_ready=revalidate, model_state=ModelLook(settings),
     )  # fmt: skip
 
 
-def directory_parts(settings: Settings, directory: Path, as_of: datetime | None = None) -> Parts:
+def directory_parts(
+    settings: Settings, directory: Path, as_of: datetime | None = None, *, warm_up: bool = True
+) -> Parts:
     """Parts over a directory, with a Spark session of their own and the record of these settings.
+
+    Args:
+        settings: where the record is, which model.
+        directory: the world.
+        as_of: its clock; None takes the one in `world.json`.
+        warm_up: let the model read its instructions at once; a service does so when it is ready.
 
     Raises:
         streaming.catalogue.CatalogueError: the directory is not a world.
@@ -47,7 +63,7 @@ def directory_parts(settings: Settings, directory: Path, as_of: datetime | None 
     Catalogue.load(directory)  # a wrong directory should not cost a start of Spark
     jars = any(directory.glob("*/_delta_log"))
     spark = build_session("nlq-directory", jars=jars, driver_memory=settings.driver_memory)
-    parts = _parts(settings, DirectorySource(directory, spark, as_of))
+    parts = _parts(settings, DirectorySource(directory, spark, as_of), warm_up=warm_up)
     parts.on_close.insert(0, partial(_stop, spark))
     return parts
 
@@ -56,16 +72,25 @@ def live_world(settings: Settings) -> World:
     """The world of the stream: Kafka, live views, history."""
     opened: list[LivePipeline] = []
 
-    def open_parts() -> Parts:
+    def open_parts(say: Callable[[str], None]) -> Parts:
         from streaming.pipeline import LivePipeline
         from streaming.session import build_session
+        from streaming.settings import PipelineSettings
 
         if settings.kafka is None:
             raise ValueError("no broker is named; `nlq up` starts one, or set NLQ_KAFKA_BOOTSTRAP")
+        say("starting Spark")
         spark = build_session("nlq-live", driver_memory=settings.driver_memory)
-        pipeline = LivePipeline.start(spark, Catalogue.load(), settings.kafka, settings.data / "history")
+        servers, ready = settings.kafka.bootstrap_servers, PipelineSettings()
+        if _broker_comes(settings.kafka, say):
+            say("opening the history and reading what is new on Kafka")
+        else:
+            say(f"no Kafka broker answers at {servers}; opening the history without it")
+            ready = replace(ready, ready_within_s=WITHOUT_BROKER_S)
+        pipeline = LivePipeline.start(spark, Catalogue.load(), settings.kafka, settings.data / "history", ready)
         opened.append(pipeline)
-        parts = _parts(settings, pipeline)
+        say("loading what is known about words and names")
+        parts = _parts(settings, pipeline, warm_up=False)
         pipeline.query_audit = lambda session: audit_frame(session, pipeline.catalogue, parts.record)
         parts.on_close[:0] = [partial(_stop, spark), pipeline.close]  # closed last: pipeline, then Spark
         return parts
@@ -77,7 +102,27 @@ def live_world(settings: Settings) -> World:
         data=settings.data,
         stream_status=lambda: stream_numbers(opened[-1].status()) if opened else {},
         when_ready=revalidate,
+        model_state=ModelLook(settings),
     )
+
+
+def _broker_comes(connection: KafkaConnection, say: Callable[[str], None]) -> bool:
+    """Whether the broker answers and has its topics; one that is just being started is waited for."""
+    from streaming.freshness import broker_answers
+    from streaming.topics import BrokerUnreachable, ensure_topics
+
+    deadline = time.monotonic() + BROKER_COMES_S
+    while not broker_answers(connection.bootstrap_servers):
+        say(f"waiting for Kafka at {connection.bootstrap_servers}")
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.3)
+    try:
+        ensure_topics(connection, timeout_s=BROKER_COMES_S)
+    except BrokerUnreachable as error:
+        log.warning("%s", error)
+        return False
+    return True
 
 
 def audit_frame(session: SparkSession, catalogue: Catalogue, record: Record) -> DataFrame:
@@ -103,10 +148,10 @@ def _stop(spark: SparkSession) -> None:
         log.warning("Spark did not stop in order: %s", type(error).__name__)
 
 
-def _parts(settings: Settings, source: SnapshotSource) -> Parts:
+def _parts(settings: Settings, source: SnapshotSource, *, warm_up: bool) -> Parts:
     from nlq.build import build_parts
 
-    parts = build_parts(
+    return build_parts(
         source,
         record_dir=settings.record_dir,
         record_settings=settings.record,
@@ -116,6 +161,6 @@ def _parts(settings: Settings, source: SnapshotSource) -> Parts:
         threshold=settings.threshold,
         model_threads=settings.llm_threads,
         verified_dir=settings.data / "verified",
+        warm_up=warm_up,
+        purpose_views=settings.purpose_views,
     )
-    parts.purpose_views = settings.purpose_views
-    return parts

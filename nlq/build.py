@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from streaming.cache import default_cache
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from nlq.draft import Drafter, ModelDrafter
+    from nlq.draft import Drafter
     from nlq.execute import Executor
     from nlq.interpret import Interpreter
     from nlq.learn import Parser
@@ -49,6 +50,8 @@ class Parts:
     """Calibrated confidence from which a draft is shown as an answer."""
     verified: VerifiedQueries | None = None
     """Approved questions; approving one takes effect at the next question."""
+    warm: Callable[[], None] | None = None
+    """Lets the language model read its instructions; takes a core for a while, so a service does it once it is up."""
     purpose_views: frozenset[str] = frozenset()
     """Views that are read only with a purpose or case reference."""
     on_close: list[Callable[[], None]] = field(default_factory=list)
@@ -57,6 +60,13 @@ class Parts:
         """Stop what was started for these parts, newest first."""
         while self.on_close:
             self.on_close.pop()()
+
+
+def rights(catalogue: Catalogue, user: Principal) -> tuple[str | None, ...]:
+    """All of a person that decides which rows they see: what is kept for one may be shown to another with the same."""
+    role = catalogue.roles.get(user.role)
+    own = role is not None and "user.user_id" in (role.row_filter or "")
+    return (user.role, user.desk, user.user_id if own else None)
 
 
 class InterpreterPool:
@@ -72,14 +82,16 @@ class InterpreterPool:
         executor: Executor,
         make: Callable[[dict[str, pa.Table]], Interpreter],
         ttl_s: float = VALUES_TTL_S,
+        purpose_views: frozenset[str] = frozenset(),
     ) -> None:
         self._catalogue, self._executor, self._make, self._ttl = catalogue, executor, make, ttl_s
-        self._held: dict[tuple[str, str | None], tuple[float, Interpreter]] = {}
+        self._purpose_views = purpose_views  # whose names are offered only to who states a purpose
+        self._held: dict[tuple[str | bool | None, ...], tuple[float, Interpreter]] = {}
         self._lock = threading.Lock()
 
     def __call__(self, user: Principal, snapshot: Snapshot) -> Interpreter:
         """The interpreter for the rights of `user`, rebuilt when its names are older than the limit."""
-        key = (user.role, user.desk)
+        key = (*rights(self._catalogue, user), bool(self._purpose_views and (user.purpose or "").strip()))
         with self._lock:
             held = self._held.get(key)
             if held is None or (snapshot.generation and time.monotonic() - held[0] > self._ttl):
@@ -88,20 +100,20 @@ class InterpreterPool:
         return held[1]
 
     def _visible_rows(self, user: Principal, snapshot: Snapshot) -> dict[str, pa.Table]:
-        from nlq.guard import check
+        from nlq.guard import GuardLimits, check
         from retrieval.values import FACT_COLUMNS
 
         rows = {}
+        limits = GuardLimits(purpose_for=self._purpose_views)
         for name, view in self._catalogue.views.items():
             if view.kind == "reference" and name in self._catalogue.roles[user.role].views:
-                verdict = check(f"SELECT * FROM {name}", self._catalogue, user, as_of=snapshot.as_of)
+                verdict = check(f"SELECT * FROM {name}", self._catalogue, user, snapshot.as_of, limits)
                 if verdict.allowed:
                     rows[name] = self._executor.run(verdict, snapshot, user).table
         for name, columns in FACT_COLUMNS.items():
             if name in self._catalogue.views and name in self._catalogue.roles[user.role].views:
-                verdict = check(
-                    f"SELECT DISTINCT {', '.join(columns)} FROM {name}", self._catalogue, user, as_of=snapshot.as_of
-                )
+                distinct = f"SELECT DISTINCT {', '.join(columns)} FROM {name}"
+                verdict = check(distinct, self._catalogue, user, snapshot.as_of, limits)
                 if verdict.allowed:
                     rows[name] = self._executor.run(verdict, snapshot, user).table
         return rows
@@ -119,6 +131,8 @@ def build_parts(
     record_settings: RecordSettings | None = None,
     leave_out: Collection[str] = (),
     verified_dir: Path | None = None,
+    warm_up: bool = True,
+    purpose_views: frozenset[str] = frozenset(),
 ) -> Parts:
     """Parts over any world.
 
@@ -133,6 +147,8 @@ def build_parts(
         record_settings: how the record is sealed and for how long it is kept.
         leave_out: authors whose approved questions are not used, as an evaluation on them must.
         verified_dir: where this installation keeps questions that were approved here, beside the shipped ones.
+        purpose_views: views that are read only with a purpose or case reference.
+        warm_up: let the model read its instructions at once; otherwise the caller runs `Parts.warm`.
     """
     from nlq.execute import Executor
     from nlq.interpret import Interpreter, default_threshold
@@ -146,7 +162,10 @@ def build_parts(
     parser = _parser(catalogue)
     aliases = Interpreter.aliases(catalogue)
     pool = InterpreterPool(
-        catalogue, executor, lambda rows: Interpreter(catalogue, ValueIndex.build(rows, aliases), parser, verified)
+        catalogue,
+        executor,
+        lambda rows: Interpreter(catalogue, ValueIndex.build(rows, aliases), parser, verified),
+        purpose_views=purpose_views,
     )
     parts = Parts(
         catalogue=catalogue,
@@ -154,6 +173,7 @@ def build_parts(
         executor=executor,
         record=Record.open(record_dir, record_settings),
         interpreter=pool,
+        purpose_views=purpose_views,
         retrieve=_retriever(catalogue, verified),
         verified=verified,
         drafter=None,
@@ -161,6 +181,8 @@ def build_parts(
     )
     if llm is not None:
         _attach_model(parts, llm, llm_token, llm_model, model_threads)
+        if warm_up and parts.warm is not None:
+            threading.Thread(target=parts.warm, daemon=True, name="model-warm-up").start()
     return parts
 
 
@@ -221,14 +243,16 @@ def _retriever(catalogue: Catalogue, verified: VerifiedQueries) -> Callable[[str
 
 def _attach_model(parts: Parts, llm: str, token: str | None, model: str | None, threads: int) -> None:
     """Connect the language model; without its file the engine answers what the other paths cover, and says so."""
+    from nlq import model_prefix
     from nlq.draft import ModelDrafter
 
+    kept = default_cache() / "model-prefix"
     if llm == "embedded":
         from nlq.model_server import ModelServer
         from retrieval.models import ModelFileError, language_model_path
 
         try:
-            server = ModelServer(language_model_path(), threads=threads)
+            server = ModelServer(language_model_path(), threads=threads, prefix_dir=kept)
         except ModelFileError as error:
             log.warning("no language model: %s", error)
             return
@@ -236,14 +260,5 @@ def _attach_model(parts: Parts, llm: str, token: str | None, model: str | None, 
         parts.on_close.append(server.stop)
         llm, token, model = server.url, server.token, "embedded"
     parts.drafter = drafter = ModelDrafter(parts.catalogue, url=llm, token=token, model=model or "default")
-    threading.Thread(target=_warm, args=(drafter,), daemon=True, name="model-warm-up").start()
-
-
-def _warm(drafter: ModelDrafter) -> None:
-    """Let the model read its instructions before the first question, which would otherwise wait for it."""
-    from nlq.draft import DraftError
-
-    try:
-        drafter.warm()
-    except DraftError as error:
-        log.warning("the model could not be warmed up: %s", error)
+    prefix = model_prefix.of_embedded(llm, token, kept, parts.catalogue) if model == "embedded" else None
+    parts.warm = partial(model_prefix.warm, drafter, prefix)

@@ -46,8 +46,9 @@ class ModelServer:
         adapter: Path | None = None,
         context: int = CONTEXT_TOKENS,
         log_file: Path | None = None,
+        prefix_dir: Path | None = None,
     ) -> None:
-        """Prepare; nothing runs yet.
+        """Prepare: address and token are known from here on, so that others can be told before anything runs.
 
         Args:
             model: a GGUF file whose digest the caller has checked.
@@ -55,13 +56,20 @@ class ModelServer:
             adapter: a LoRA adapter in GGUF form.
             context: tokens of prompt and reply together.
             log_file: where llama.cpp's own messages go; None throws them away. Prompts are not among them.
+            prefix_dir: where what the model made of its instructions is kept from start to start; see
+                `nlq.model_prefix`. None keeps nothing.
         """
         self.token = secrets.token_urlsafe(32)
         self._model = model
         self._options = ["--threads", str(threads), "--context", str(context)]
         self._options += ["--adapter", str(adapter)] if adapter else []
+        if prefix_dir is not None:
+            prefix_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._options += ["--prefix-dir", str(prefix_dir)]
         self._log_file = log_file
-        self._port = 0
+        # Held until the server takes it: another program could be given the same free port meanwhile.
+        self._reserved: socket.socket | None = _reserve()
+        self._port: int = self._reserved.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
         self._ready = threading.Event()
@@ -87,7 +95,6 @@ class ModelServer:
         """
         if self._keeper is not None:
             return self
-        self._port = _free_port()
         self._stopping.clear()
         try:
             self._launch(timeout_s)
@@ -138,6 +145,7 @@ class ModelServer:
         with self._change:
             if self._stopping.is_set():
                 return
+            self._release_port()
             with self._open_log() as sink:
                 self._process = subprocess.Popen(
                     [*command, *self._options],
@@ -189,8 +197,14 @@ class ModelServer:
             except (ModelServerError, OSError) as error:
                 log.warning("%s", error)
 
+    def _release_port(self) -> None:
+        reserved, self._reserved = self._reserved, None
+        if reserved is not None:
+            reserved.close()
+
     def _end(self) -> None:
         self._ready.clear()
+        self._release_port()
         with self._change:
             process = self._process
         if process is None:
@@ -216,11 +230,11 @@ class ModelServer:
         return self._log_file.open("ab")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _reserve() -> socket.socket:
+    """A free port of this machine, taken but not listened on."""
+    holder = socket.socket()
+    holder.bind((LOOPBACK, 0))
+    return holder
 
 
 def _plain_environment() -> dict[str, str]:
@@ -253,6 +267,8 @@ def _parameters(options: argparse.Namespace, token: str) -> Any:
     parameters.n_threads_http = 2
     parameters.cache_prompt = True
     parameters.cache_ram_mib = 256  # of prompts that were cached before; 8 GiB by default
+    if options.prefix_dir:
+        parameters.slot_save_path = f"{options.prefix_dir}{os.sep}"
     parameters.n_gpu_layers = options.gpu_layers
     parameters.verbosity = 1
     for cpu in (parameters.cpuparams, parameters.cpuparams_batch):
@@ -273,6 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--context", type=int, default=CONTEXT_TOKENS, help="tokens of prompt and reply together")
     parser.add_argument("--gpu-layers", type=int, default=0)
+    parser.add_argument("--prefix-dir", type=Path, help="keeps what the model made of its instructions")
     parser.add_argument("--adapter", type=Path, help="LoRA adapter (GGUF)")
     options = parser.parse_args(arguments)
     token = sys.stdin.readline().strip()

@@ -183,11 +183,13 @@ class FakeWorld(World):
     """A ready world with made-up answers."""
 
     def __init__(self, data: Path, *, ready: bool = True, stage_s: float = 0.0) -> None:
-        super().__init__(Catalogue.load(), lambda: None, name="live", data=data)  # type: ignore[arg-type, return-value]
+        super().__init__(Catalogue.load(), lambda _: None, name="live", data=data)  # type: ignore[arg-type, return-value]
         self.fake = FakeEngine(Record.open(data / "record"), stage_s=stage_s)
         self.source = FakeSource()
         verified = VerifiedQueries.open(self.catalogue, data / "verified", shipped=None)
-        self.fake.parts = SimpleNamespace(source=self.source, verified=verified, drafter=None)
+        self.fake.parts = SimpleNamespace(
+            source=self.source, verified=verified, drafter=None, purpose_views=frozenset()
+        )
         self._ready = ready
 
     def start(self) -> None:

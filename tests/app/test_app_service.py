@@ -278,7 +278,7 @@ def test_only_auditors_replay(setup: Setup, http: TestClient) -> None:
 def test_a_world_that_still_starts_says_so(tmp_path: Path) -> None:
     setup = Setup(tmp_path, ready=False)
     with TestClient(setup.app) as http:
-        assert http.get("/healthz").json() == {"state": "starting"}
+        assert http.get("/healthz").json() == {"state": "starting", "detail": "starting up"}
         with pytest.raises(ServiceError, match="starting") as refused:
             setup.client(http).ask("which traders")
         assert refused.value.status == 503

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from streaming.alerts import AlertStore
 from streaming.detectors import thresholds_at
 from streaming.detectors.runner import Runner
 from tests.streaming.conftest import at, order, quote
@@ -126,3 +129,25 @@ def test_thresholds_are_those_in_force_at_the_time() -> None:
     assert thresholds_at(rows[:1], "SPOOFING", at(20)) is None
     with pytest.raises(KeyError, match="add it to the view"):
         first["layers"]
+
+
+def test_a_review_changes_an_alert_from_then_on_and_is_sent_again(route: Route, tmp_path: Path) -> None:
+    made, sent = runner(route, tmp_path)
+    route.feed(episode("a", 10_000))
+    route.feed(after(20_000))
+    [alert] = run(route, made)
+    raised, reviewed = alert["created_ts"], alert["created_ts"] + timedelta(minutes=5)
+    route.alerts.review(alert["alert_id"], "ESCALATED", reviewed, "anna")
+    route.alerts.review(alert["alert_id"], "FALSE_POSITIVE", reviewed)
+    again = AlertStore(route.session, route.catalogue.views["alerts"], tmp_path)
+    for store in (route.alerts, again):
+        [now], [then] = store.rows(), store.rows(raised)
+        assert (now["status"], now["assigned_to"], now["closed_ts"]) == ("FALSE_POSITIVE", "anna", reviewed)
+        assert (then["status"], then["closed_ts"]) == ("NEW", None)  # an earlier answer replays as it was
+        assert store.rows(raised - timedelta(seconds=1)) == []
+    assert made.store.add([alert]) == [], "a reviewed alert is not raised anew"
+    made.announce(alert["alert_id"])
+    run(route, made)
+    assert [json.loads(body)["status"] for _, body in sent] == ["NEW", "FALSE_POSITIVE"]
+    with pytest.raises(KeyError):
+        route.alerts.review("AL-unknown", "CONFIRMED", reviewed)
