@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 TESTS ?= tests
 
-.PHONY: run test check unit install models format lock bench eval security soak clean help
+.PHONY: run test check unit install models format lock bench eval security sbom soak clean help
 .DEFAULT_GOAL := help
 
 run: install  ## start everything and print the address of the chat page; Ctrl-C ends it
@@ -59,6 +59,9 @@ eval: install  ## right answers on every case of the corpus, over the three worl
 
 security: install  ## hostile statements and questions against both walls
 	$(BIN)/python -m evals.security
+
+sbom: $(INSTALLED)  ## software bill of materials (CycloneDX) from the lock files, in build/sbom.cdx.json
+	$(BIN)/python -m app.sbom
 
 soak: install  ## twenty minutes under load, watching memory
 	$(BIN)/python -m evals.soak
