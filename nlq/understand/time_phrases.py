@@ -42,7 +42,8 @@ class TimePhrase:
 
     kind: str
     """rolling, today, yesterday, week, last_week, month, last_month, since_day, on_day, days_ago, clock, before_today,
-    future, ahead, month_rest, all, at, venue_window, older, prior_rolling, days, ago."""
+    future, ahead, month_rest, all, at, venue_window, older, prior_rolling, days, dates, ago, before_week,
+    later_today, unclear (stated, but not bound)."""
     start: int
     """First token."""
     end: int
@@ -217,6 +218,54 @@ def _date(m: re.Match[str]) -> TimePhrase | None:
     return TimePhrase(kind, 0, 0, low=f"{groups.get('year') or '0000'}-{month:02}-{int(groups['dom']):02}")
 
 
+def _hour_at(m: re.Match[str]) -> TimePhrase | None:
+    """ "In the hour from 14:00", "in the half hour before noon"."""
+    at = parse_clock(m["low"])
+    if at is None:
+        return None
+    minutes = 30 if m["half"] else 60
+    start = int(at[:2]) * 60 + int(at[3:5]) - (minutes if m["side"] in ("before", "to", "until", "up to") else 0)
+    if not 0 <= start <= 24 * 60 - minutes:
+        return None
+    low, high = (f"{x // 60:02}:{x % 60:02}:00" for x in (start, start + minutes))
+    return TimePhrase("clock", 0, 0, low=low, high=high, zone=_ZONES[m.groupdict().get("zone") or "utc"])
+
+
+def _dates(m: re.Match[str]) -> TimePhrase:
+    groups = m.groupdict()
+    if groups.get("first"):
+        return TimePhrase("dates", 0, 0, low=groups["first"], high=groups["last"])
+    month = next(i for i, name in enumerate(MONTHS, start=1) if name.startswith(groups["month"][:3]))
+    year = groups.get("year") or "0000"
+    low, high = (f"{year}-{month:02}-{int(groups[g]):02}" for g in ("from", "to"))
+    return TimePhrase("dates", 0, 0, low=low, high=high)
+
+
+def _slashed(m: re.Match[str]) -> TimePhrase | None:
+    """18/11/2026 when only one reading is a date."""
+    day, month = int(m["dom"]), int(m["mon"])
+    if day <= 12 and month <= 12 and day != month:
+        return TimePhrase("unclear", 0, 0)
+    day, month = (month, day) if month > 12 else (day, month)
+    return TimePhrase("on_date", 0, 0, low=f"{m['year']}-{month:02}-{day:02}")
+
+
+def _session_part(m: re.Match[str]) -> TimePhrase:
+    """ "The half hour before the close", "the opening hour": part of a session, counted from one of its ends."""
+    groups = m.groupdict()
+    text = m.group()
+    anchor = groups.get("anchor") or ""
+    first = bool(
+        re.search(r"\b(?:first|opening)\b", text.replace(anchor, "")) or re.search(r"\b(?:after|following)\b", text)
+    )
+    name = "auction" if "auction" in anchor else "open" if first or "open" in anchor else "close"
+    if groups.get("n"):
+        n, unit = float(groups["n"]), unit_of(groups["unit"])
+    else:
+        n, unit = {"half": (30.0, "min"), "quar": (15.0, "min")}.get(groups["span"][:4], (1.0, "h"))
+    return TimePhrase("venue_window", 0, 0, n=n, unit=unit, anchor=name, low="after" if first else "before")
+
+
 def _venue_window(m: re.Match[str]) -> TimePhrase | None:
     groups = m.groupdict()
     if (
@@ -242,7 +291,41 @@ def _p(text: str) -> re.Pattern[str]:
 
 _FILL = r"(?:in |over |during |within |for |across |from |of |on |inside )?(?:the |these |this )?"
 _UTC = r"(?: (?:utc|gmt))?"
+_SPAN = r"(?P<span>half (?:an )?hour|hour|quarter of an hour)"
 _PATTERNS = [
+    (_simple("today"), _p(r"(?:in |during |for |over |on |throughout |across )?(?:the )?todays? (?:session|trading(?: day| session)?|business|trade date|activity|flow|market)(?: so far)?")),
+    (_simple("today"), _p(r"(?:in|during|over|throughout|across) (?:the course of )?(?:today|the day|the (?:present|current|ongoing|running) (?:session|day))(?: so far)?")),
+    (_simple("today"), _p(r"(?:over |in |during )?the course of (?:today|the day)|throughout (?:today|the day)|on the (?:day|as of date|business date|current date|current business (?:day|date))|(?:as at|as of|up to now|until now|only) today|this very day|today only|for the day|(?:on )?this trade date")),
+    (_simple("today"), _p(r"(?:since|from) the (?:start|beginning|outset) of (?:today|the (?:trading )?(?:day|session)|trading|todays (?:session|trading))(?: (?:on ?wards?|(?:up )?(?:to|till?|until) now))?")),
+    (_simple("today"), _p(r"since (?:the |todays )?(?:session|trading(?: day)?|day) (?:started|began|opened|start)|since this morning")),
+    (_simple("later_today"), _p(r"(?:later|still to come|due|coming up) (?:today|this session)")),
+    (_venue_window, _p(r"(?:since|from) (?:the )?(?:market |exchange )?(?P<anchor>open(?:ed|ing bell|ing)?)(?: bell)?(?: today| this morning)?(?: (?:on ?wards?|(?:up )?(?:to|till?|until) now))?")),
+    (_venue_window, _p(r"since (?:the )?(?:market|exchange|venue) (?P<anchor>opened)")),
+    (_fixed(2, "h"), _p(_FILL + r"(?:last|past) couple of hours")),
+    (_fixed(2, "min"), _p(_FILL + r"(?:last|past) couple of minutes")),
+    (_fixed(7, "d"), _p(_FILL + r"past week")),
+    (_simple("week"), _p(_FILL + r"(?:this|current) (?:calendar|trading|business|working) week(?: so far)?")),
+    (_simple("week"), _p(r"(?:since|from) the (?:start|beginning) of (?:this|the(?: current)?) week(?: (?:on ?wards?|(?:up )?(?:to|till?|until) (?:now|today)))?")),
+    (_simple("last_week"), _p(_FILL + r"(?:last|previous|prior|preceding) (?:calendar|trading|business|working|full) week")),
+    (_simple("before_week"), _p(r"(?:before|prior to|earlier than) (?:this|the current) week")),
+    (_simple("before_today"), _p(r"(?:prior to|earlier than|ahead of|up to but not including|before) (?:today|the current (?:trading )?day|the as of date|this session)|(?:up to(?: and including)?|until|through) yesterday|on (?:any )?(?:earlier|previous|prior) (?:days?|dates?|sessions?)")),
+    (_simple("yesterday"), _p(r"(?:on |in |during |for )?(?:the )?(?:last|previous|prior|preceding) (?:completed|full|business|trading|working) (?:session|day)(?: before today)?")),
+    (_simple("unclear"), _p(r"(?:on )?(?:the )?day before yesterday|next (?:" + _DAY + r")|overnight|last night|(?:in the )?last full minute|(?:in |over |during |within )?(?:the )?(?:last|past) (?:year|quarter|few (?:minutes|hours|days|weeks)|" + _N + r" (?:trading days|sessions|business days|working days))|yesterday (?:morning|afternoon|evening)")),
+    (_dates, _p(r"(?:from |between )?(?P<first>20\d\d-\d\d-\d\d) (?:and|to|till?|until|through) (?P<last>20\d\d-\d\d-\d\d)")),
+    (_dates, _p(r"(?:from |between )?(?:the )?(?P<from>\d{1,2})(?:st|nd|rd|th)? (?:and|to|till?|until|through) (?:the )?(?P<to>\d{1,2})(?:st|nd|rd|th)?(?: of)? (?P<month>" + _MONTH + r")(?: (?P<year>20\d\d))?")),
+    (_slashed, _p(r"(?:on |for )?(?P<dom>\d{1,2}) / (?P<mon>\d{1,2}) / (?P<year>20\d\d)")),
+    (lambda m: TimePhrase("on_date", 0, 0, low=f"0000-00-{int(m['dom']):02}"), _p(r"on the (?P<dom>\d{1,2})(?:st|nd|rd|th)")),
+    (_simple("quarter"), _p(_FILL + r"(?:this|current) quarter(?: so far| to date)?|qtd|quarter to date")),
+    (_simple("year"), _p(_FILL + r"(?:this|current) year(?: so far| to date)?|ytd|year to date")),
+    (_hour_at, _p(_FILL + r"(?:(?P<half>half) (?:an )?)?hour (?P<side>from|starting(?: at)?|beginning(?: at)?|after|following|before|up to|to|until) (?P<low>" + _CLOCK + r")" + _Z + r"(?: today)?")),
+    (lambda m: TimePhrase("clock", 0, 0, high="12:00:00"), _p(r"(?:in |during |over )?this morning")),
+    (lambda m: TimePhrase("clock", 0, 0, low="12:00:00"), _p(r"(?:in |during |over )?this afternoon")),
+    (_session_part, _p(r"(?:in |during |over )?(?:the )?(?:first|opening) (?:" + _N + r" " + _U + r"|" + _SPAN + r")(?: of (?:the |todays )?(?:session|day|trading|continuous trading))?(?: (?:after|following) (?:the |todays )?(?P<anchor>open))?(?: today)?")),
+    (_session_part, _p(r"(?:in |during |over )?(?:the )?(?:last|final|closing) (?:" + _N + r" " + _U + r"|" + _SPAN + r") (?:of (?:the |todays )?(?:session|day|trading|continuous trading)|(?:before|to|into) (?:the |todays )?(?P<anchor>close|closing auction))(?: today)?")),
+    (_session_part, _p(r"(?:in |during |over )?(?:the )?(?:" + _N + r" " + _U + r"|" + _SPAN + r") (?:after|following|before|ahead of|into|up to) (?:the |todays )?(?:market |official |regular )?(?P<anchor>open(?:ing)?|close|closing bell|closing auction)(?: today)?")),
+    (lambda m: TimePhrase("older", 0, 0, n=float(m["n"]), unit=unit_of(m["unit"])), _p(r"(?:more than|over|at least|longer than|upwards of) " + _N + r" (?P<unit>days?|hours?|hrs?|minutes?|mins?|weeks?) ago")),
+    (lambda m: TimePhrase("rolling", 0, 0, n=float(m["n"]), unit=unit_of(m["unit"])), _p(r"(?:less than|under|not more than|no more than) " + _N + r" (?P<unit>days?|hours?|hrs?|minutes?|mins?|weeks?) ago")),
+    (_simple("all"), _p(r"historically|of all time|on any date|across all dates|whatever the date|regardless of date|irrespective of date|in our history")),
     (_rolling, _p(_FILL + _LAST + r" (?:couple of )?" + _N + r" " + _U + r"(?: (?:up )?to now)?")),
     (_rolling, _p(r"(?:in |within )?the " + _N + r" " + _U + r" (?:up )?to (?:now|this moment)")),
     (_rolling, _p(_N + r" " + _U + r" (?:up )?to now")),

@@ -48,54 +48,93 @@ class Clock:
         return self.as_of.astimezone(UTC).date()
 
 
+_CALENDAR = ("week", "month", "quarter", "year")
+
+
 def predicates(phrase: TimePhrase, clock: Clock) -> list[str] | None:
     """The phrase as SQL over the clock's columns; [] when it needs none, None when it can't be bound there."""
-    ts, day, now, today = clock.time, clock.day, clock.now, clock.today
     kind = phrase.kind
     if kind in ("all", "now"):
         return []
-    if ts is None and day is None:
+    if clock.time is None and clock.day is None:
         return None
     if kind == "rolling":
         return _rolling_sql(phrase, clock)
-    if kind in ("today", "yesterday", "before_today", "days_ago", "tomorrow", "on_day", "on_date"):
-        column = day or f"CAST({ts} AS DATE)"
-        if kind == "today":
-            return [f"{column} = {today}"]
-        if kind == "before_today":
-            return [f"{column} < {today}"]
-        if kind == "yesterday":
-            return [f"{column} = {previous_day(clock)}"]
-        return [f"{column} = DATE '{_day_of(phrase, clock)}'"]
-    if kind == "days":
+    if kind in ("today", "yesterday", "before_today", "before_week", "days_ago", "tomorrow", "on_day", "on_date"):
+        return _day_sql(phrase, clock)
+    if kind in ("days", "dates"):
+        return _range_sql(phrase, clock)
+    if kind in (*_CALENDAR, "since_day", "since_date", "last_week", "last_month"):
+        return _calendar_sql(phrase, clock)
+    if kind in ("future", "ahead", "later_today", "older"):
+        return _distance_sql(phrase, clock)
+    if kind == "clock" and clock.time:
+        return _clock_sql(phrase, clock)
+    if kind == "at" and clock.time:
+        return [f"{clock.time} <= {_instant(phrase.low, phrase.zone, clock)}"]
+    if kind == "venue_window" and clock.time and clock.venue:
+        return _venue_sql(phrase, clock)
+    return None
+
+
+def _date_column(clock: Clock) -> str:
+    return clock.day or f"CAST({clock.time} AS DATE)"
+
+
+def _day_sql(phrase: TimePhrase, clock: Clock) -> list[str]:
+    column = _date_column(clock)
+    if phrase.kind == "before_today":
+        return [f"{column} < {clock.today}"]
+    if phrase.kind == "before_week":
+        return [f"{column} < CAST(date_trunc('WEEK', {clock.now}) AS DATE)"]
+    if phrase.kind == "today":
+        return [f"{column} = {clock.today}"]
+    if phrase.kind == "yesterday":
+        return [f"{column} = {previous_day(clock)}"]
+    return [f"{column} = DATE '{_day_of(phrase, clock)}'"]
+
+
+def _range_sql(phrase: TimePhrase, clock: Clock) -> list[str] | None:
+    """From one day to another, both included."""
+    if phrase.kind == "days":
         first, last = (str(_weekday(clock, name, last_week=False)) for name in (phrase.low, phrase.high))
-        column = day or f"CAST({ts} AS DATE)"
-        return [f"{column} >= DATE '{first}'", f"{column} <= DATE '{last}'"] if first <= last else None
-    if kind in ("week", "month", "since_day", "since_date"):
-        first = _first_day(phrase, clock)
-        if day:
-            return [f"{day} >= {first}", f"{day} <= {today}"]
-        start = f"date_trunc('{kind.upper()}', {now})" if kind in ("week", "month") else f"CAST({first} AS TIMESTAMP)"
-        return [f"{ts} >= {start}", f"{ts} <= {now}"]
+    else:
+        year = f"{clock.date:%Y}"
+        first, last = (x if x[:4] != "0000" else year + x[4:] for x in (phrase.low, phrase.high))
+    column = _date_column(clock)
+    return [f"{column} >= DATE '{first}'", f"{column} <= DATE '{last}'"] if first <= last else None
+
+
+def _calendar_sql(phrase: TimePhrase, clock: Clock) -> list[str]:
+    """This week, last month, since Wednesday."""
+    now, kind = clock.now, phrase.kind
     if kind in ("last_week", "last_month"):
         unit = kind[5:].upper()
-        column = day or f"CAST({ts} AS DATE)"
-        monday = f"CAST(date_trunc('{unit}', {now}) AS DATE)"
-        first = f"date_sub({monday}, 7)" if unit == "WEEK" else f"add_months({monday}, -1)"
-        return [f"{column} >= {first}", f"{column} < {monday}"]
-    if kind == "future" and ts:
-        return [f"{ts} > {now}"]
-    if kind == "ahead":
+        column = _date_column(clock)
+        start = f"CAST(date_trunc('{unit}', {now}) AS DATE)"
+        first = f"date_sub({start}, 7)" if unit == "WEEK" else f"add_months({start}, -1)"
+        return [f"{column} >= {first}", f"{column} < {start}"]
+    first = _first_day(phrase, clock)
+    if clock.day:
+        return [f"{clock.day} >= {first}", f"{clock.day} <= {clock.today}"]
+    start = f"date_trunc('{kind.upper()}', {now})" if kind in _CALENDAR else f"CAST({first} AS TIMESTAMP)"
+    return [f"{clock.time} >= {start}", f"{clock.time} <= {now}"]
+
+
+def _distance_sql(phrase: TimePhrase, clock: Clock) -> list[str] | None:
+    """Ahead of now, or longer ago than so much."""
+    ts, day, now, today = clock.time, clock.day, clock.now, clock.today
+    if phrase.kind == "older":
+        if ts and phrase.unit != "mon":
+            return [f"{ts} < {now} - {interval(phrase.n, phrase.unit)}"]
+        return [f"{day} < date_sub({today}, {int(phrase.n)})"] if day and phrase.unit == "d" else None
+    if phrase.kind == "ahead":
         if ts:
             return [f"{ts} > {now}", f"{ts} <= {now} + {interval(phrase.n, phrase.unit)}"]
         return [f"{day} > {today}", f"{day} <= date_add({today}, {int(phrase.n) * (7 if phrase.unit == 'w' else 1)})"]
-    if kind == "clock" and ts:
-        return _clock_sql(phrase, clock)
-    if kind == "at" and ts:
-        return [f"{ts} <= {_instant(phrase.low, phrase.zone, clock)}"]
-    if kind == "venue_window" and ts and clock.venue:
-        return _venue_sql(phrase, clock)
-    return None
+    if ts is None:
+        return None
+    return [f"{ts} > {now}", *([f"CAST({ts} AS DATE) = {today}"] if phrase.kind == "later_today" else [])]
 
 
 def interval(n: float, unit: str) -> str:
@@ -128,7 +167,7 @@ def _rolling_sql(phrase: TimePhrase, clock: Clock) -> list[str] | None:
 
 
 def _first_day(phrase: TimePhrase, clock: Clock) -> str:
-    if phrase.kind in ("week", "month"):
+    if phrase.kind in _CALENDAR:
         return f"CAST(date_trunc('{phrase.kind.upper()}', {clock.now}) AS DATE)"
     return f"DATE '{_day_of(phrase, clock)}'"
 
@@ -140,7 +179,8 @@ def _day_of(phrase: TimePhrase, clock: Clock) -> str:
         return str(clock.date + timedelta(days=1))
     if phrase.kind in ("on_date", "since_date"):
         year = phrase.low[:4] if phrase.low[:4] != "0000" else f"{clock.date:%Y}"
-        return year + phrase.low[4:]
+        month = phrase.low[5:7] if phrase.low[5:7] != "00" else f"{clock.date:%m}"
+        return f"{year}-{month}-{phrase.low[8:]}"
     if phrase.high == "last week":
         return str(_weekday(clock, phrase.low, last_week=True))
     back = (clock.date.weekday() - WEEKDAYS.index(phrase.low)) % 7
