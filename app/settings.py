@@ -57,6 +57,8 @@ class Settings:
     """`embedded`, the address of an OpenAI-compatible endpoint, or None."""
     llm_token: str | None = field(default=None, repr=False)
     llm_model: str | None = None
+    llm_ca_file: Path | None = None
+    """PEM file of the authority that signed the endpoint's certificate; None trusts the public ones."""
     llm_threads: int = 1
     feed: Literal["simulator", "none"] = "simulator"
     feed_rate: float = 200.0
@@ -114,6 +116,7 @@ class Settings:
             llm=_llm(read),
             llm_token=read.optional("NLQ_LLM_TOKEN"),
             llm_model=read.optional("NLQ_LLM_MODEL"),
+            llm_ca_file=read.path("NLQ_LLM_CA_FILE"),
             llm_threads=read.number("NLQ_LLM_THREADS", 1),
             feed=_feed(read),
             feed_rate=read.decimal("NLQ_FEED_RATE", 200.0),
@@ -142,7 +145,11 @@ class Settings:
                 )
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise SettingError("NLQ_TLS_CERT and NLQ_TLS_KEY belong together; only one of them is set.")
-        for name, path in (("NLQ_TLS_CERT", self.tls_certificate), ("NLQ_TLS_KEY", self.tls_key)):
+        for name, path in (
+            ("NLQ_TLS_CERT", self.tls_certificate),
+            ("NLQ_TLS_KEY", self.tls_key),
+            ("NLQ_LLM_CA_FILE", self.llm_ca_file),
+        ):
             if path is not None and not path.is_file():
                 raise SettingError(f"{name}={path} is not a file.")
 

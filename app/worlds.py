@@ -158,6 +158,7 @@ def _parts(settings: Settings, source: SnapshotSource, *, warm_up: bool) -> Part
         llm=settings.llm,
         llm_token=settings.llm_token,
         llm_model=settings.llm_model,
+        llm_ca_file=settings.llm_ca_file,
         threshold=settings.threshold,
         model_threads=settings.llm_threads,
         verified_dir=settings.data / "verified",

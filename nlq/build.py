@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlq.contracts import Principal
+from nlq.outside import People, is_elsewhere
 from streaming.cache import default_cache
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Parts:
     """Lets the language model read its instructions; takes a core for a while, so a service does it once it is up."""
     purpose_views: frozenset[str] = frozenset()
     """Views that are read only with a purpose or case reference."""
+    people: Callable[[Snapshot], People] | None = None
+    """Keeps names of people from a model on another machine; None where the model is on this one."""
     on_close: list[Callable[[], None]] = field(default_factory=list)
 
     def close(self) -> None:
@@ -126,6 +129,7 @@ def build_parts(
     llm: str | None = "embedded",
     llm_token: str | None = None,
     llm_model: str | None = None,
+    llm_ca_file: Path | None = None,
     threshold: float | None = None,
     model_threads: int = 1,
     record_settings: RecordSettings | None = None,
@@ -142,6 +146,7 @@ def build_parts(
         llm: `embedded`, the URL of an OpenAI-compatible endpoint, or None.
         llm_token: bearer token of that endpoint.
         llm_model: name of the model at that endpoint.
+        llm_ca_file: PEM file of the authority that signed its certificate; None trusts the public ones.
         threshold: confidence from which an answer is shown; None takes the calibrated default.
         model_threads: threads of the embedded model; one beside a busy Spark (two fall from 12 to 0.8 tokens/s).
         record_settings: how the record is sealed and for how long it is kept.
@@ -180,7 +185,9 @@ def build_parts(
         threshold=default_threshold(with_parser=parser is not None) if threshold is None else threshold,
     )
     if llm is not None:
-        _attach_model(parts, llm, llm_token, llm_model, model_threads)
+        _attach_model(parts, llm, llm_token, llm_model, model_threads, llm_ca_file)
+        if llm != "embedded" and is_elsewhere(llm):
+            parts.people = _everybody(catalogue, pool)
         if warm_up and parts.warm is not None:
             threading.Thread(target=parts.warm, daemon=True, name="model-warm-up").start()
     return parts
@@ -241,7 +248,26 @@ def _retriever(catalogue: Catalogue, verified: VerifiedQueries) -> Callable[[str
     return retrieve
 
 
-def _attach_model(parts: Parts, llm: str, token: str | None, model: str | None, threads: int) -> None:
+def _everybody(catalogue: Catalogue, pool: InterpreterPool) -> Callable[[Snapshot], People]:
+    """All names of people in the world, to be left out of what a model elsewhere reads; nobody is shown them."""
+    roles = sorted(catalogue.roles.values(), key=lambda role: (not role.see_pii, role.row_filter is not None))
+    all_names = Principal(
+        user_id="names kept here", role=roles[0].name, purpose="names are kept from a model elsewhere"
+    )
+    held: list[tuple[Interpreter, People]] = []
+
+    def everybody(snapshot: Snapshot) -> People:
+        interpreter = pool(all_names, snapshot)
+        if not held or held[0][0] is not interpreter:
+            held[:] = [(interpreter, People(interpreter.extractor, interpreter.values))]
+        return held[0][1]
+
+    return everybody
+
+
+def _attach_model(
+    parts: Parts, llm: str, token: str | None, model: str | None, threads: int, ca_file: Path | None = None
+) -> None:
     """Connect the language model; without its file the engine answers what the other paths cover, and says so."""
     from nlq import model_prefix
     from nlq.draft import ModelDrafter
@@ -259,6 +285,8 @@ def _attach_model(parts: Parts, llm: str, token: str | None, model: str | None, 
         server.start()
         parts.on_close.append(server.stop)
         llm, token, model = server.url, server.token, "embedded"
-    parts.drafter = drafter = ModelDrafter(parts.catalogue, url=llm, token=token, model=model or "default")
+    parts.drafter = drafter = ModelDrafter(
+        parts.catalogue, url=llm, token=token, model=model or "default", ca_file=ca_file
+    )
     prefix = model_prefix.of_embedded(llm, token, kept, parts.catalogue) if model == "embedded" else None
     parts.warm = partial(model_prefix.warm, drafter, prefix)

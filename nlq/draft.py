@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import ssl
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ from langchain_openai import ChatOpenAI
 from nlq.grammar import select_grammar
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from retrieval.documents import Document
     from streaming.catalogue import Catalogue
 
@@ -90,6 +93,7 @@ class ModelDrafter:
         model: str = "default",
         timeout_s: float = 30.0,
         grammar: bool | None = None,
+        ca_file: Path | None = None,
     ) -> None:
         """Connect to an endpoint; nothing is sent before the first question.
 
@@ -100,7 +104,12 @@ class ModelDrafter:
             model: name of the model there.
             timeout_s: wall-clock limit of a draft.
             grammar: send a grammar (llama.cpp servers only); None sends it to the embedded model alone.
+            ca_file: PEM file of the authority that signed the endpoint's certificate; None trusts the public ones.
+
+        Raises:
+            ssl.SSLError: `ca_file` holds no certificate.
         """
+        self._verify = ssl.create_default_context(cafile=str(ca_file)) if ca_file is not None else True
         self._catalogue = catalogue
         self._timeout_s = timeout_s
         self._use_grammar = model == "embedded" if grammar is None else grammar
@@ -172,7 +181,7 @@ class ModelDrafter:
             raise ModelTimeout("the model is still reading its instructions; ask again in a minute")
         if not self._busy.acquire(timeout=limit):
             raise ModelTimeout(f"the model was busy with other questions for {limit:g} s; ask again")
-        exchange = _Exchange(partial(self._chat, limit), messages, grammar, max_tokens)
+        exchange = _Exchange(partial(self._chat, limit), messages, grammar, max_tokens, self._verify)
         thread = threading.Thread(target=exchange.run, args=(self._busy,), daemon=True, name="model-call")
         thread.start()
         thread.join(max(0.0, deadline - time.monotonic()))
@@ -211,6 +220,7 @@ class _Exchange:
         messages: list[BaseMessage],
         grammar: str | None,
         max_tokens: int,
+        verify: ssl.SSLContext | bool,
     ) -> None:
         self.reply: AIMessage | None = None
         self.error: DraftError | None = None
@@ -220,7 +230,7 @@ class _Exchange:
             grammar,
             max_tokens,
         )
-        self._http = httpx.Client(trust_env=False)
+        self._http = httpx.Client(trust_env=False, verify=verify)
 
     def run(self, busy: threading.Lock) -> None:
         """Make the request; keeps reply or error, lets the next question in when it is over."""

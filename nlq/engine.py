@@ -155,9 +155,14 @@ class Engine:
         with trace.stage("retrieve"):
             documents = self.parts.retrieve(question, user.role)
         trace.facts["documents"] = [document.id for document in documents]
+        asked, facts = question, understood.facts
+        if self.parts.people is not None:
+            people = self.parts.people(snapshot)
+            asked, facts = people.without(question), people.without_facts(facts)
+            documents = people.without_in(documents)
         with trace.stage("draft"):
             try:
-                drafted = self.parts.drafter.draft(question, documents=documents, facts=understood.facts)
+                drafted = self.parts.drafter.draft(asked, documents=documents, facts=facts)
             except DraftError as error:
                 trace.facts["draft_error"] = str(error)
                 return None
