@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
-
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
 from kafka import KafkaProducer
 
 from streaming import broker as broker_module
 from streaming.broker import Broker
 from streaming.connection import ConnectionSettingError, KafkaConnection
 from streaming.topics import BrokerUnreachable, Topic, ensure_topics
+from tests.certificates import self_signed
 
 PASSWORD = 'quo"te\\and=more'
 
@@ -109,31 +103,6 @@ def open_port(port):
     except OSError:
         return False
     return True
-
-
-def self_signed(folder):
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "broker.test")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "server.pem").write_bytes(private + pem)
-    (folder / "ca.pem").write_bytes(pem)
-    return folder / "ca.pem"
 
 
 def test_python_and_spark_reach_a_secured_cluster(secured, spark):
