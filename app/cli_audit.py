@@ -6,7 +6,7 @@ import getpass
 import json
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -66,16 +66,22 @@ def replay(
     from nlq.record import RecordError
 
     if catalogue is not None:
+        from nlq.audit import Replay, unrepeatable
         from nlq.audit import replay as run
 
-        parts = directory_parts(replace(read_settings(), llm=None), catalogue)
+        with _record() as record:  # told at once, before anything is opened
+            why = unrepeatable(_entry(record, query_id))
+        parts = directory_parts(replace(read_settings(), llm=None), catalogue) if why is None else None
         try:
-            body = asdict(run(parts, query_id))
+            body = asdict(
+                Replay(query_id=query_id, same=False, reason=why or "") if parts is None else run(parts, query_id)
+            )
         except RecordError as error:
             raise broken(str(error)) from None
         finally:
-            parts.close()
-            parts.record.close()
+            if parts is not None:
+                parts.close()
+                parts.record.close()
     else:
         try:
             with client(role="auditor") as service:
@@ -84,6 +90,44 @@ def replay(
             raise broken(str(error)) from None
     typer.echo(json.dumps(body) if as_json else f"{'same' if body['same'] else 'NOT the same'}: {body['reason']}")
     raise typer.Exit(0 if body["same"] else 1)
+
+
+@audit.command("list")
+def list_questions(
+    person: Annotated[str | None, typer.Option(help="Only what this person asked.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only those that ended so, such as ANSWERED.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only those asked at this time (ISO, UTC) or later.")] = None,
+    last: Annotated[int, typer.Option(help="At most so many, the newest.", min=1)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """The questions on record, newest last, with the ids that the other commands take."""
+    from nlq.record.redact import redact
+
+    with _record() as record:
+        rows = record.rows().to_pylist()
+    chosen = [
+        row
+        for row in rows
+        if (person is None or row["user_id"] == person)
+        and (status is None or (row["status"] or "").upper() == status.upper())
+        and (since is None or row["asked_ts"].isoformat() >= since)
+    ][-last:]
+    for row in chosen:
+        if as_json:
+            typer.echo(json.dumps(row, default=str, ensure_ascii=False))
+        else:
+            who = f"{row['user_id'] or '(erased)'} as {row['role']}"
+            question = redact(" ".join((row["question"] or "(erased)").split()))
+            typer.echo(f"{row['query_id']}  {row['status'] or 'RUNNING':12}  {who:28}  {question[:80]}")
+    if not chosen and not as_json:
+        typer.echo("no question on record is like that")
+
+
+@audit.command()
+def show(query_id: Annotated[str, typer.Argument(help="Id of a question, as `nlq audit list` shows it.")]) -> None:
+    """Everything on record about one question, as JSON; the personal parts as long as they are not erased."""
+    with _record() as record:
+        typer.echo(json.dumps(_entry(record, query_id), indent=2, default=str, ensure_ascii=False))
 
 
 @audit.command()
@@ -130,6 +174,8 @@ def erase(
                 done = erase_question(record, str(question), by=getpass.getuser(), reason=reason)
         except RecordError as error:
             raise broken(str(error)) from None
+    if not (done.erased or done.kept_by_retention or done.kept_by_hold):
+        typer.echo(f"nothing is on record, or everything is erased already, of {person or question}")
     _tell(done)
 
 
@@ -151,6 +197,7 @@ def hold(
     reason: Reason = "",
 ) -> None:
     """Place a legal hold, lift one, or (without options) list those in force."""
+    from nlq.record import RecordError
     from nlq.record.retention import lift_hold, place_hold
 
     with _record() as record:
@@ -162,14 +209,20 @@ def hold(
             if not reason:
                 raise broken("a hold needs a --reason", 2)
             by = getpass.getuser()
-            if person:
-                placed = place_hold(record, "person", person, by=by, reason=reason)
-            elif question:
-                placed = place_hold(record, "query", question, by=by, reason=reason)
-            else:
-                placed = place_hold(record, "all", "", by=by, reason=reason)
-            typer.echo(placed.id)
+            try:
+                if person:
+                    placed = place_hold(record, "person", person, by=by, reason=reason)
+                elif question:
+                    placed = place_hold(record, "query", question, by=by, reason=reason)
+                else:
+                    placed = place_hold(record, "all", "", by=by, reason=reason)
+            except RecordError as error:
+                raise broken(str(error)) from None
+            covered = len(record.keys.held(record.query_ids()))
+            typer.echo(f"{placed.id}  in force; questions under hold now: {covered}")
         else:
+            if not record.keys.holds():
+                typer.echo("no hold is in force")
             for one in record.keys.holds():
                 typer.echo(f"{one.id}  {one.scope:7}  {one.value:24}  {one.at[:10]}  {one.placed_by}: {one.reason}")
 
@@ -189,6 +242,15 @@ def _record() -> Iterator[Record]:
             record.close()
     except RecordUnavailable as error:
         raise broken(str(error)) from None
+
+
+def _entry(record: Record, query_id: str) -> dict[str, Any]:
+    from nlq.record import RecordError
+
+    try:
+        return record.entry(query_id)
+    except RecordError as error:
+        raise broken(f"{error}; `nlq audit list` shows the ids") from None
 
 
 def _tell(done: Erasure) -> None:

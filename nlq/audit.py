@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nlq.contracts import Principal
 
@@ -40,10 +40,8 @@ def replay(parts: Parts, query_id: str) -> Replay:
     from nlq.guard import check
 
     past = parts.record.entry(query_id)
-    if past["erased"]:
-        return Replay(query_id=query_id, same=False, reason="The SQL was erased with its personal data.")
-    if past.get("status") != "ANSWERED" or not past.get("sql"):
-        return Replay(query_id=query_id, same=False, reason=f"Nothing ran: it ended as {past.get('status', 'open')}.")
+    if why := unrepeatable(past):
+        return Replay(query_id=query_id, same=False, reason=why)
     user = Principal(user_id=past["user_id"], role=past["role"], desk=past.get("desk"), purpose=past.get("purpose"))
     as_of = datetime.fromisoformat(past["as_of_ts"])
     try:
@@ -75,6 +73,15 @@ def replay(parts: Parts, query_id: str) -> Replay:
         recorded_rows=past.get("n_rows"),
         replayed_rows=result.table.num_rows,
     )
+
+
+def unrepeatable(past: Mapping[str, Any]) -> str | None:
+    """Why a recorded question cannot be run again, as far as the record alone tells."""
+    if past["erased"]:
+        return "The SQL was erased with its personal data."
+    if past.get("status") != "ANSWERED" or not past.get("sql"):
+        return f"Nothing ran: it ended as {past.get('status', 'open')}."
+    return None
 
 
 def _moved(recorded: Mapping[str, int], opened: Mapping[str, int]) -> str | None:

@@ -29,7 +29,7 @@ from nlq.record.chain import GENESIS, Frontier, leaf, link
 from nlq.record.errors import RecordDamaged, RecordUnavailable, UnknownQuery
 from nlq.record.keystore import KeyStore
 from nlq.record.questions import Questions
-from nlq.record.seal import Checkpoint, Sealer, load_public, opened, replace
+from nlq.record.seal import Checkpoint, Sealer, kept_size, load_public, opened, replace
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -355,6 +355,7 @@ class Record:
         if not expected and self._size:
             raise RecordDamaged(f"{self.seals / HEAD} is missing or not signed by our key: the tail cannot be trusted")
         self._write_head(self._checkpoint(self._size, self._head, self._tree), None)
+        self._sealed_size = min(kept_size(self.seals / CHECKPOINTS, self.seals / "seal.pub"), self._size)
         if torn:
             self.event("TORN_LINE", {"bytes": torn})
 

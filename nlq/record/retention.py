@@ -44,7 +44,7 @@ def erase_question(record: Record, query_id: str, *, by: str, reason: str, now: 
     now = now or datetime.now(UTC)
     record.entry(query_id)
     if record.keys.held([query_id]):
-        raise UnderHold(f"{query_id} is under legal hold; `nlq audit hold --list` says by whom")
+        raise UnderHold(f"{query_id} is under legal hold; `nlq audit hold` says by whom")
     old = set(record.keys.questions(before=(now - record.settings.keep).isoformat()))
     return _erase(record, [query_id], old, by=by, reason=reason)
 
@@ -59,7 +59,13 @@ def apply_retention(record: Record, *, now: datetime | None = None) -> Erasure:
 
 
 def place_hold(record: Record, scope: Literal["person", "query", "all"], value: str, *, by: str, reason: str) -> Hold:
-    """Keep what a person asked, one question, or everything, whatever retention says."""
+    """Keep what a person asked, one question, or everything, whatever retention says.
+
+    Raises:
+        UnknownQuery: there is no such question.
+    """
+    if scope == "query":
+        record.entry(value)
     hold = Hold(
         id=f"H-{secrets.token_hex(4)}",
         scope=scope,

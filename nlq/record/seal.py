@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,16 @@ def opened(signed: Any, key: Ed25519PublicKey) -> Checkpoint | None:
     except (InvalidSignature, KeyError, TypeError, ValueError):
         return None
     return checkpoint
+
+
+def kept_size(file: Path, public: Path) -> int:
+    """Entries under the newest kept checkpoint; 0 where none can be read, so that another one is kept."""
+    try:
+        lines = file.read_bytes().splitlines()
+        checkpoint = opened(json.loads(lines[-1]), load_public(public)) if lines else None
+    except (OSError, ValueError):
+        return 0
+    return checkpoint.size if checkpoint is not None else 0
 
 
 def write_new(path: Path, content: bytes) -> None:

@@ -107,11 +107,55 @@ def test_audit_verifies_exports_seals_and_finds_tampering(nlq: Any, tmp_path: Pa
     assert nlq("audit", "erase", "--person", "anna", "--reason", "asked").output.startswith("0 erased, 1 kept")
     assert nlq("audit", "hold", "--question", query_id, "--reason", "case 1").output.startswith("H-")
     assert "case 1" in nlq("audit", "hold").output
+    assert "under legal hold; `nlq audit hold`" in nlq("audit", "erase", "--question", query_id, "--reason", "x").output
     path = tmp_path / "record" / "record.jsonl"
     path.write_bytes(path.read_bytes().replace(b"officer", b"auditor"))
     broken = nlq("audit", "verify")
     assert broken.exit_code == 1
     assert "record.jsonl:1" in broken.output
+
+
+def test_audit_finds_questions_and_erases_them_when_the_law_lets_go(
+    nlq: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Record.open(tmp_path / "record")
+    ids = []
+    for person in ("anna", "bo"):
+        ids.append(record.begin({"user_id": person, "role": "officer", "question": f"alerts of {person}\nopen"}))
+        record.complete(ids[-1], {"status": "ANSWERED", "sql": "SELECT 1"})
+    record.close()
+    assert [line.split()[0] for line in nlq("audit", "list").output.splitlines()] == ids
+    assert "alerts of bo open" in nlq("audit", "list", "--person", "bo").output
+    assert "is like that" in nlq("audit", "list", "--status", "failed").output
+    assert json.loads(nlq("audit", "list", "--json", "--last", "1").output)["query_id"] == ids[1]
+    assert json.loads(nlq("audit", "show", ids[0]).output)["sql"] == "SELECT 1"
+    assert "`nlq audit list` shows the ids" in nlq("audit", "show", "Q-1").output
+    assert nlq("audit", "replay", "Q-1", "--catalogue", str(tmp_path)).exit_code == 1
+    assert nlq("audit", "hold", "--question", "Q-1", "--reason", "case 2").exit_code == 1
+    monkeypatch.setenv("NLQ_RECORD_KEEP_DAYS", "0")
+    assert "questions under hold now: 1" in nlq("audit", "hold", "--person", "bo", "--reason", "case 3").output
+    assert (
+        nlq("audit", "erase", "--person", "bo", "--reason", "asked").output
+        == "0 erased, 0 kept by retention, 1 by hold\n"
+    )
+    assert nlq("audit", "erase", "--person", "anna", "--reason", "asked").output.startswith("1 erased")
+    assert "everything is erased already" in nlq("audit", "erase", "--person", "anna", "--reason", "asked").output
+    assert "(erased)" in nlq("audit", "list").output
+    assert json.loads(nlq("audit", "show", ids[0]).output)["erased"]
+    assert "question" not in json.loads(nlq("audit", "show", ids[0]).output)
+    again = nlq("audit", "replay", ids[0], "--catalogue", str(tmp_path))
+    assert "erased" in again.output
+    assert nlq("audit", "verify").exit_code == 0
+
+
+def test_looking_at_the_record_adds_nothing_to_it(nlq: Any, tmp_path: Path) -> None:
+    record = Record.open(tmp_path / "record")
+    record.begin({"user_id": "anna", "role": "officer", "question": "how many"})
+    record.close()
+    before = [json.loads(nlq("audit", "verify", "--json").output)[part] for part in ("entries", "checkpoints")]
+    nlq("audit", "list")
+    nlq("audit", "hold")
+    assert [json.loads(nlq("audit", "verify", "--json").output)[part] for part in ("entries", "checkpoints")] == before
 
 
 def test_check_loads_no_heavy_library() -> None:
