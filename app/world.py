@@ -26,7 +26,7 @@ ALERTS_TTL_S = 2.0
 """Pages poll the alert list; one query in two seconds serves all pages of the same rights."""
 ALERTS = (
     "SELECT alert_id, detector, severity, score, status, created_ts, symbol, venue, trader_id, trader_name, desk, "
-    "n_orders, cancel_ratio, deviation_score, explanation FROM alerts ORDER BY created_ts DESC LIMIT {limit}"
+    "n_orders, cancel_ratio, deviation_score, explanation, assigned_to FROM alerts ORDER BY created_ts DESC LIMIT {limit}"
 )
 
 

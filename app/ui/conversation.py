@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 IDLE_S = 15 * 60.0
 MAX_TURNS = 6
 """Earlier questions sent along with a new one."""
+NOW, EARLIER = "Now", "Earlier"
 KEPT = 30
 """Exchanges kept on the page: tables of long conversations would fill the memory."""
 
@@ -31,6 +33,14 @@ class Exchange:
     error: str | None = None
     seconds: float = 0.0
     feedback: str | None = None
+    as_of: datetime | None = None
+    """The earlier time that was asked for; None for now."""
+    at: datetime | None = None
+    """When the answer came."""
+    by_hand: bool = False
+    """The SQL was a person's own, so that nothing vouches for it but they."""
+    number: int = 0
+    """Place in the conversation, which does not change when old ones go."""
 
 
 @dataclass
@@ -38,13 +48,14 @@ class Conversation:
     """The questions of this session, oldest first."""
 
     exchanges: list[Exchange] = field(default_factory=list)
+    asked: int = 0
 
     def history(self) -> list[Turn]:
         """Earlier questions that were answered, for follow-ups."""
         turns = [
             Turn(question=e.question, sql=e.answer.sql)
             for e in self.exchanges
-            if e.answer is not None and e.answer.status is Status.ANSWERED and e.answer.sql
+            if e.answer is not None and e.answer.status is Status.ANSWERED and e.answer.sql and not e.by_hand
         ]
         return turns[-MAX_TURNS:]
 
@@ -55,6 +66,19 @@ def conversation() -> Conversation:
         st.session_state.conversation = Conversation()
     held: Conversation = st.session_state.conversation
     return held
+
+
+def chosen_as_of() -> datetime | None:
+    """The earlier time that was picked; None for now."""
+    picked = st.session_state.get("as_of") if st.session_state.get("when") == EARLIER else None
+    if not isinstance(picked, datetime):
+        return None
+    return picked.replace(tzinfo=UTC) if picked.tzinfo is None else picked.astimezone(UTC)
+
+
+def take_now() -> None:
+    """Ask of the newest data again."""
+    st.session_state.when = NOW
 
 
 def signed_in_client() -> Client:

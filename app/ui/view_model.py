@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,14 @@ STAGES = {
     "check": "Checking the SQL against your rights",
     "execute": "Running it on the pinned snapshot",
     "explain": "Looking for what emptied the result",
+}
+ORIGINS = {
+    "verified": "Answered with SQL that a person approved for this question.",
+    "plan": "Worked out from your words by fixed rules.",
+    "learnt": "Worked out from your words with the learnt parser.",
+    "model": "Drafted by the language model and tied to your words.",
+    "person": "SQL as you gave it.",
+    "followup": "Worked out from your words and the question before.",
 }
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^])")
@@ -163,12 +172,39 @@ def scalar(table: pa.Table) -> tuple[str, str] | None:
     return table.column_names[0].replace("_", " "), text
 
 
+def one_row(table: pa.Table) -> list[tuple[str, str]] | None:
+    """Names and texts of the values of a single short row, which read better side by side than as a table."""
+    if table.num_rows != 1 or not 2 <= table.num_columns <= 4:
+        return None
+    singles = [scalar(table.select([name])) for name in table.column_names]
+    pairs = [pair for pair in singles if pair is not None]
+    return pairs if all(len(text) <= 20 for _, text in pairs) else None
+
+
+def reading_text(reading: str) -> str:
+    """How a question was understood, as a sentence."""
+    text = reading.strip()
+    return text[:1].upper() + text[1:]
+
+
+def reason_text(reason: str) -> str:
+    """Why there is no answer: the rule's code goes last, where it can be quoted and does not stand in the way."""
+    found = re.fullmatch(r"([A-Z][A-Z_]{3,}):\s+(.+)", reason.strip(), re.DOTALL)
+    return f"{found.group(2)} (rule {found.group(1)})" if found else reason
+
+
+def assumptions(grounding: Sequence[Any]) -> list[str]:
+    """What was taken for granted because the question did not say it, in words where the ledger has them."""
+    found = [e.reason.partition(":")[2].strip() or e.predicate for e in grounding if e.reason.startswith("default")]
+    return list(dict.fromkeys(text for text in found if text))
+
+
 def ledger_rows(grounding: Sequence[Any]) -> list[dict[str, str]]:
     """The grounding ledger as rows of a table."""
     return [
         {
-            "in the question": entry.phrase or "(default)",
-            "in the SQL": entry.predicate or "(found no place)",
+            "your words": entry.phrase or "(not said)",
+            "became": entry.predicate or "(found no place)",
             "because": entry.reason,
         }
         for entry in grounding
@@ -194,10 +230,111 @@ def timing_rows(timings: Mapping[str, float]) -> list[dict[str, str]]:
 def alert_title(alert: Mapping[str, Any]) -> str:
     """One line for an alert in a list."""
     when = str(alert.get("created_ts") or "")[11:16]
-    kind = str(alert.get("detector") or "").replace("_", " ").capitalize()
-    return " · ".join(part for part in (when, kind, str(alert.get("symbol") or "")) if part)
+    return " · ".join(part for part in (when, code_text(alert.get("detector")), str(alert.get("symbol") or "")) if part)
+
+
+def code_text(code: Any) -> str:
+    """A code as words: WASH_TRADE as "Wash trade"."""
+    return str(code or "").replace("_", " ").capitalize()
 
 
 def explain_alert_question(alert: Mapping[str, Any]) -> str:
     """A question that leads on from an alert."""
     return f"show all orders of trader {alert.get('trader_id')} in {alert.get('symbol')} in the last 30 minutes"
+
+
+def alert_facts(alert: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is known of an alert, as pairs of name and text."""
+    who = ", ".join(str(v) for v in (alert.get("trader_id"), alert.get("trader_name"), alert.get("desk")) if v)
+    facts = [
+        ("Trader", who),
+        ("Raised", instant_text(alert.get("created_ts"))),
+        ("Venue", str(alert.get("venue") or "")),
+    ]
+    if alert.get("score") is not None:
+        facts.append(("Score", f"{float(alert['score']):.0f} of 100"))
+    if alert.get("deviation_score") is not None:
+        facts.append(("Against own norm", f"{float(alert['deviation_score']):+.1f} standard deviations"))
+    if alert.get("cancel_ratio") is not None:
+        facts.append(("Orders", f"{float(alert['cancel_ratio']):.0%} of {alert.get('n_orders')} cancelled"))
+    return [(name, text) for name, text in facts if text]
+
+
+def alert_report(alert: Mapping[str, Any], written_by: str, now: datetime) -> str:
+    """A draft of the report on an alert: facts from the evidence, blanks where a person must judge."""
+    facts = "\n".join(f"- {name}: {text}" for name, text in alert_facts(alert))
+    return f"""DRAFT REPORT ON ALERT {alert.get("alert_id")}
+Made from the alert's evidence on {instant_text(now)} for {written_by}. Nobody has reviewed it.
+
+1. What was detected
+Detector {code_text(alert.get("detector"))}, severity {code_text(alert.get("severity"))}, instrument {alert.get("symbol")}.
+{facts}
+
+2. What happened
+{alert.get("explanation") or "The explanation is not visible in your role."}
+
+3. Status
+{code_text(alert.get("status"))}{f", in charge: {alert['assigned_to']}" if alert.get("assigned_to") else ""}
+
+4. Assessment (to be written)
+Reasons for suspicion:
+Explanations that would be legitimate, and whether they were checked:
+Conclusion:
+
+The pattern alone proves no intent. A detector's alert is a reason to look, not a finding.
+"""
+
+
+KINDS = {
+    "alert": "Close an alert",
+    "threshold": "Change a threshold",
+    "entitlement": "Change somebody's rights",
+    "verified_query": "Approve a question",
+}
+
+
+def change_title(change: Mapping[str, Any]) -> str:
+    """One line for a proposed change."""
+    body = change["body"]
+    match change["kind"]:
+        case "alert":
+            what = f"{code_text(body.get('detector'))} {body.get('symbol') or ''} as {code_text(body.get('status')).lower()}"
+        case "threshold":
+            what = (
+                f"{code_text(body.get('detector'))}, {body.get('parameter')}: {body.get('was')} → {body.get('value')}"
+            )
+        case "entitlement":
+            what = f"{body.get('user_id')}: {', '.join(body.get('roles') or ()) or 'no rights'}"
+        case "verified_query":
+            what = f"“{body.get('question')}”"
+        case _:
+            what = ""
+    return f"{KINDS.get(change['kind'], change['kind'])} · {what}"
+
+
+def change_facts(change: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What a change replaces and what it brings, as rows of a table."""
+    body = change["body"]
+    match change["kind"]:
+        case "alert":
+            rows = [("Alert", body.get("alert_id")), ("Trader", body.get("trader_id")),
+                    ("Status", f"{code_text(body.get('was'))} → {code_text(body.get('status'))}"), ("Why", body.get("reason"))]  # fmt: skip
+        case "threshold":
+            unit = f" {body['unit']}" if body.get("unit") else ""
+            rows = [("Detector", code_text(body.get("detector"))), ("Parameter", body.get("parameter")),
+                    ("From", f"{body.get('was')}{unit}"), ("To", f"{body.get('value')}{unit}"), ("Why", body.get("rationale"))]  # fmt: skip
+        case "entitlement":
+            was = body.get("was") or {}
+            rows = [("Person", body.get("user_id")), ("Roles so far", ", ".join(was.get("roles") or ()) or "none"),
+                    ("Roles then", ", ".join(body.get("roles") or ()) or "none"), ("Desk", body.get("desk") or "none")]  # fmt: skip
+        case "verified_query":
+            rows = [
+                ("Question", body.get("question")),
+                ("Also matches", body.get("form")),
+                ("Answers", body.get("reading") or ""),
+            ]
+            if body.get("replaces"):
+                rows.append(("Replaces", ", ".join(body["replaces"])))
+        case _:
+            rows = [(name, json.dumps(value)) for name, value in body.items()]
+    return [{"": str(name), " ": str(value)} for name, value in rows if value not in (None, "")]

@@ -93,7 +93,7 @@ def test_a_planted_episode_becomes_one_alert_with_its_evidence(route: Route, tmp
     # A restart, and a look at the same windows again, raise nothing new.
     again, resent = runner(route, tmp_path / "lost")
     assert run(route, again) == [] and resent == []
-    route.alerts._rows.clear()
+    route.alerts._versions.clear()
     [same] = run(route, runner(route, tmp_path / "lost2")[0])
     assert same["alert_id"] == alert["alert_id"], "the id follows from the evidence"
 
