@@ -67,7 +67,7 @@ def missing_data(question: str) -> Outcome | None:
                 kind="unanswerable",
                 reason=f"There is no data about {rule['missing']}. The nearest that exists: {rule['nearest']}.",
             )
-    years = [int(y) for y in re.findall(r"\b(?:19|20)\d\d\b", question)]
+    years = [int(y) for y in re.findall(r"(?<![\w-])(?:19|20)\d\d\b(?!-\w)", question)]
     if any(y < 2024 for y in years):
         return Outcome(kind="unanswerable", reason="The data does not go back that far.")
     return None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING
+
+from nlq.view_words import wording_votes
 
 if TYPE_CHECKING:
     from nlq.contracts import Proposal
@@ -58,63 +59,13 @@ def scores(reading: Reading, catalogue: Catalogue, lexicon: Lexicon, proposal: P
         for view in ("market_trades", "trade_stats_1m", "quotes"):
             if view in out:
                 out[view] += 0.7
-    _wording_votes(reading, own, out)
+    wording_votes(reading, own=own, out=out)
     if own and "executions" in out:
         out["executions"] += 0.6
     if proposal is not None:
         for view in out:
             out[view] += 2.0 * math.log(max(proposal.main_view.get(view, 0.0), 1e-3)) + 6
     return out
-
-
-_HOURS = re.compile(r"\b(?:opens?|opened|opening|closes?|closed|closing|shuts?|session)\b")
-_SESSION = re.compile(
-    r"\bwhen\b|what time|\b(?:til|till|until)\b|how long|length|right now|\brn\b|at the moment|tomorrow|\bare open\b|still open|currently|"
-    r"next trading day|\bday off\b"
-)
-_FLOW = {"orders", "executions", "market_trades", "alerts", "order_events", "quotes", "personal_trades"}
-
-
-def _wording_votes(reading: Reading, own: bool, out: dict[str, float]) -> None:
-    """Turns of phrase that mean one view whatever single words say: the glossary's, and names of windows."""
-    text = reading.question.lower()
-    if re.search(r"\b(?:average|avg|mean) trade volume\b", text) and not own and "market_trades" in out:
-        out["market_trades"] += 4.0  # the glossary: mean quantity per print on the public tape
-    if any(s.name == "cancel_ratio" for m in reading.mentions for s in m.of("meas")) and "orders" in out:
-        if not re.search(r"alert|window|baseline|norm", text):
-            out["orders"] += 1.6  # the glossary: over orders
-    if (
-        re.search(
-            r"\b(?:busiest|peak|quietest|widest|worst|which|biggest|dead|single|one|best|those|largest)\b[^.?]{0,25}\bminutes?\b|\bminutes? (?:today|where|when|with|in which)\b",
-            text,
-        )
-        and "trade_stats_1m" in out
-        and not re.search(r"per minute|each minute", text)
-    ):
-        out["trade_stats_1m"] += 2.5
-    if (
-        re.search(r"(?:30|thirty)[- ]?s(?:ec(?:ond)?)?s?\b.{0,20}window|half[- ]minute (?:window|stretch)", text)
-        and "order_flow_30s" in out
-    ):
-        out["order_flow_30s"] += 3.0
-    if _HOURS.search(text) and _SESSION.search(text) and "trading_calendar" in out:
-        named = any(h.category == "venue" for m in reading.mentions for h in m.hits) or any(
-            m.is_dim("venue") for m in reading.mentions
-        )
-        others = any(s.name in _FLOW for m in reading.mentions for s in m.of("view"))
-        out["trading_calendar"] += 3.0 if named and not others else 0.0
-    if "order_events" in out and re.search(
-        r"\b(?:how many|number of|count of|most|per|by)\b.{0,20}\b(?:amend\w*|modification|replaces|replacements)\b",
-        text,
-    ):
-        out["order_events"] += 1.6
-    if "order_events" in out and re.search(
-        r"\b(?:how many|number of|count of) (?:order )?(?:cancels|cancellations|cxls)\b", text
-    ):
-        rolling = any(m.time is not None and m.time.kind == "rolling" for m in reading.mentions)
-        out["order_events"] += 1.6 if rolling else 0.0
-    if "spread" in text and "quotes" in out and not re.search(r"fill|execut|effective|our |we |trade", text):
-        out["quotes"] += 0.8
 
 
 def has(catalogue: Catalogue, view: str, column: str) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from nlq.bind.codes import bind_sense, merge_columns
 from nlq.bind.defaults import add_defaults
 from nlq.bind.entities import bind_value
+from nlq.bind.nulls import bind_nulls
 from nlq.bind.state import Binder, Bound, World
 from nlq.bind.when import bind_time, clock_of
 
@@ -38,6 +39,7 @@ def bind(
             b.bound.doubts.append(f"unknown name {mention.text!r}")
         elif mention.kind == "sense":
             bind_sense(b, i, mention)
+    bind_nulls(b)
     merge_columns(b)
     for i, mention in enumerate(reading.mentions):
         if mention.kind == "time" and mention.time is not None:

@@ -92,6 +92,8 @@ def _clock_for(b: Binder) -> Clock:
     """The clock that the verb asks for: when an alert was closed, when an entry ended, when somebody joined."""
     clock = clock_of(b)
     text = b.reading.question.lower()
+    if b.view == "alerts" and re.search(r"\b(?:updated|changed|touched|modified)\b", text):
+        return Clock(as_of=clock.as_of, time="updated_ts", day=None, venue=clock.venue)
     if b.view == "alerts" and _closing(b):
         return Clock(as_of=clock.as_of, time="closed_ts", day=None, venue=clock.venue)
     ended = r"dropped off|fell away|fall away|ended|lapsed|lifted|came off|expired|removed|ran out"

@@ -12,7 +12,7 @@ from nlq.shape.figures import find_measures
 from nlq.shape.groups import grouped
 from nlq.shape.learnt import learnt_measures, learnt_rank
 from nlq.shape.mode import find_mode
-from nlq.shape.pairs import compare_columns, find_ratio
+from nlq.shape.pairs import compare_columns, find_correlation, find_null_rate, find_ratio
 from nlq.shape.rank import find_rank
 from nlq.shape.rows import distinct_values, listing
 from nlq.shape.share import settle_share
@@ -30,6 +30,8 @@ def shape_of(world: World, reading: Reading, bound: Bound, proposal: Proposal | 
     sh.dims = find_dims(sh)
     sh.measures, sh.loose = find_measures(sh)
     find_ratio(sh)
+    find_correlation(sh)
+    find_null_rate(sh)
     compare_columns(sh)
     find_elapsed(sh)
     rank = learnt_rank(sh, find_rank(sh))

@@ -37,6 +37,9 @@ def _name_of_view(sh: Shaper) -> None:
                 sh.used.add(i)
 
 
+_PRINTS = {"market_trades", "executions"}
+
+
 def compare_number(sh: Shaper, i: int, mention: Mention, mode: str) -> bool:
     """Bind one number with its comparison; False when no column or figure takes it."""
     compare = mention.compare
@@ -54,6 +57,15 @@ def compare_number(sh: Shaper, i: int, mention: Mention, mode: str) -> bool:
             if column:
                 sh.used.add(j)
                 return _keep(sh, i, f"{column} {op} {number.text}", "count in the window")
+    if sh.view == "trade_stats_1m" and number.unit is None and compare.explicit:
+        for j in after[:1]:
+            views = {s.name for s in sh.m[j].of("view")} if sh.m[j].kind == "sense" else set()
+            column = (
+                "n_quotes" if "quotes" in views else "n_trades" if sh.m[j].is_op("trades") or views & _PRINTS else ""
+            )
+            if column:
+                sh.used.add(j)
+                return _keep(sh, i, f"{column} {op} {number.text}", "count in the minute")
     share = next((x for x in sh.measures if x.agg == "share"), None)
     if share is not None and (number.unit in ("pct", "times") or number.value < 1) and mode == "grouped":
         value = number.value if number.unit == "pct" or number.value > 1 else number.value * 100
@@ -86,6 +98,8 @@ def compare_number(sh: Shaper, i: int, mention: Mention, mode: str) -> bool:
     for j in after[:2]:
         if not direct and _count_noun(sh, j) and number.unit is None:
             return _having_count(sh, i, j, op, number)
+    if number.unit in ("times", "pct") and _share_having(sh, i, op, number):
+        return True
     if number.unit is None and _distinct_having(sh, i, after, op, number):
         return True
     options = _measure_options(sh, i, before, after, number, mode)
@@ -188,7 +202,7 @@ def _flow_column(sh: Shaper, j: int) -> str | None:
         return None
     if any(s.name == "cancel_ratio" for s in mention.of("meas")):
         return None
-    if any("CANCEL" in s.name for s in mention.of("code")):
+    if any("CANCEL" in s.name for s in mention.of("code")) or re.search(r"cancel|cxl|pull", mention.text.lower()):
         return "n_cancel"
     views = {s.name for s in mention.of("view")}
     if any(s.name == "opp_fill" for s in mention.of("meas")):
@@ -227,6 +241,35 @@ def _having_count(sh: Shaper, i: int, j: int, op: str, number: Number) -> bool:
     sh.used.add(i)
     if not any(x.agg == "count" for x in sh.measures):
         sh.measures.append(Measure(i, "count(*)", "", "n", "count"))
+    return True
+
+
+_OF_THEIR = re.compile(r"^\W*of (?:their|its|his|her|whose|all (?:their|its)|the|all)\b")
+
+
+def _share_having(sh: Shaper, i: int, op: str, number: Number) -> bool:
+    """ "Cancelled more than half of their orders": a condition on the part of a group's rows that meets another one."""
+    share = number.value / 100 if number.unit == "pct" else number.value
+    said = sh.m[i]
+    if not 0 < share <= 1 or not _OF_THEIR.match(sh.reading.question[said.span[1] :].lower()):
+        return False
+    if not any(d.target or d.led for d in sh.dims):
+        return False
+    parts = [
+        p for p in sh.where if (p.span is not None and p.reason in ("code", "value")) or p.reason.startswith("glossary")
+    ]
+    near = sorted((p for p in parts if p.span), key=lambda p: abs((p.span or (0, 0))[0] - said.span[0]))
+    if not near:
+        return False
+    part = near[0]
+    sh.where = [p for p in sh.where if p is not part]
+    figure = f"avg(CASE WHEN {part.sql} THEN 1.0D ELSE 0.0D END)"
+    sh.having.append(
+        Part(sql=f"{figure} {op} {literal(round(share, 10))}", phrase=said.text, span=said.span, reason="comparison")
+    )
+    sh.measures = [x for x in sh.measures if x.agg != "count"]
+    sh.measures.append(Measure(i, figure, "", "share", "share"))
+    sh.used.add(i)
     return True
 
 
@@ -307,6 +350,15 @@ def _measure_options(
             sql = row_sql(sh, s.name)
             if sql and (fits is None or s.name in fits):
                 out.append((j, s.name, sql.split("#")[0]))
+    columns = sh.world.catalogue.views[sh.view].columns
+    for j in near[:3]:
+        for s in sh.m[j].of("col") if sh.m[j].kind == "sense" else ():
+            if (
+                s.name in columns
+                and columns[s.name].type in ("DOUBLE", "INT", "BIGINT")
+                and not any(o[0] == j for o in out)
+            ):
+                out.append((j, s.name, s.name))
     if not out and fits:
         for name in fits:
             sql = row_sql(sh, name) if name in ("qty", "notional") else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from nlq.shape.state import AGG_SQL, DURATIONS, UNITS_OF_TIME, Measure, Shaper
@@ -29,6 +30,9 @@ def _now_literal(sh: Shaper) -> str:
     return Clock(as_of=sh.world.as_of, time=None, day=None).now
 
 
+_MINUTES = re.compile(r"\bminutes? (?:where|when|with|in which|that)\b", re.IGNORECASE)
+
+
 def find_measures(sh: Shaper) -> tuple[list[Measure], list[tuple[int, str, str]]]:
     """Figures with their aggregate, and measures without one."""
     out: list[Measure] = []
@@ -46,6 +50,12 @@ def find_measures(sh: Shaper) -> tuple[list[Measure], list[tuple[int, str, str]]
                 taken.add(i)
                 sh.used.add(i)
                 break
+    if sh.view == "trade_stats_1m" and _MINUTES.search(sh.reading.question):
+        # A bar's own averages are columns: "minutes where the average spread exceeded 20".
+        sh.used |= {i for i, agg in aggs if agg == "avg"}
+        aggs = [(i, agg) for i, agg in aggs if agg != "avg"]
+    if _counted_values(sh, [(i, agg) for i, agg in aggs if i not in taken]):
+        aggs = [(i, agg) for i, agg in aggs if agg != "distinct"]
     for i, agg in aggs:
         if i in taken:
             continue
@@ -68,6 +78,21 @@ def find_measures(sh: Shaper) -> tuple[list[Measure], list[tuple[int, str, str]]
         for s in m.of("meas")[:1] if (sql := row_sql(sh, s.name)) is not None
     ]  # fmt: skip
     return out, loose
+
+
+def _counted_values(sh: Shaper, aggs: list[tuple[int, str]]) -> bool:
+    """ "Distinct error classes with counts": every value with its number, not the number of values."""
+    names = [agg for _, agg in aggs]
+    if "distinct" not in names or "count" not in names:
+        return False
+    mark = next(i for i, agg in aggs if agg == "distinct")
+    count = next(i for i, agg in aggs if agg == "count")
+    dim = next((d for d in sh.dims if d.i > mark), None)
+    if dim is None or count < dim.i or "count" not in sh.m[count].text.lower():
+        return False
+    dim.grouped = dim.led = True
+    sh.used.add(mark)
+    return True
 
 
 def _superlatives(sh: Shaper, out: list[Measure], taken: set[int]) -> None:

@@ -52,6 +52,8 @@ def find_mode(sh: Shaper, rank: Rank | None) -> str:
     columns = [i for i, m in enumerate(sh.m) if m.kind == "sense" and m.of("col") and sh.free(i)]
     if rank and targets and kind in ("fact", "state", "window") and targets[0].alias not in key:
         return "grouped" if not (sh.loose and nouns and nouns[0] < targets[0].i) else "list"
+    if targets and kind == "fact" and sh.loose and targets[0].alias not in key and _how_much(sh):
+        return "grouped"
     listed = any(sh.m[i].text.lower() in ("who", "whose") for i in (d.i for d in targets)) and nouns
     if sh.loose and not targets and not columns and not rank and not any(d.alias == "order_id" for d in sh.dims):
         if not nouns or nouns[0] > sh.loose[0][0] or (sh.view in ("executions", "market_trades") and not sh.dims):
@@ -78,6 +80,11 @@ def _one_row(sh: Shaper, rank: Rank) -> bool:
 
 def _asks_when(sh: Shaper) -> bool:
     return any(m.text.lower() in ("when", "time", "whose") for m in sh.m)
+
+
+def _how_much(sh: Shaper) -> bool:
+    """ "Which clients sold it and how much": one total each."""
+    return any(m.text.lower() in ("how much", "how many shares", "how many lots", "total") for m in sh.m)
 
 
 def _list_words(sh: Shaper) -> bool:

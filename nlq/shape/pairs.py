@@ -89,6 +89,38 @@ def _scaled(compare: Comparison, one: str, two: str, after: str, rest: str) -> s
     return f"{one} {op} {literal(round(factor, 10))} * {two}"
 
 
+def find_correlation(sh: Shaper) -> None:
+    """ "The correlation between volume and spread" over the rows."""
+    mark = next((i for i, m in enumerate(sh.m) if any(s.name == "corr" for s in m.of("agg")) and sh.free(i)), None)
+    figures = [x for x in _figures(sh) if mark is not None and x[0] != mark]
+    if mark is None or len(figures) != 2 or figures[0][2] == figures[1][2]:
+        return
+    (i, name, one), (j, other, two) = figures
+    sh.measures = [x for x in sh.measures if x.row not in (one, two)]
+    sh.loose = [x for x in sh.loose if x[0] not in (i, j)]
+    sh.measures.append(Measure(mark, f"corr({one}, {two})", "", f"corr_{name}_{other}", "corr", "corr"))
+    sh.used |= {mark, i, j}
+
+
+def find_null_rate(sh: Shaper) -> None:
+    """ "Null rate of limit_price": the part of the rows that lack a column."""
+    mark = next((i for i, m in enumerate(sh.m) if m.is_op("null") and sh.free(i)), None)
+    columns = sh.world.catalogue.views[sh.view].columns
+    if mark is None:
+        return
+    for i, m in enumerate(sh.m):
+        names = [s.name for s in m.of("col")] + [sql for k, _, sql in _figures(sh) if k == i]
+        column = next((n for n in names if n in columns), None)
+        if column is not None and i != mark:
+            scale = "100.0 * " if "percent" in sh.m[mark].text.lower() or "%" in sh.reading.question else ""
+            text = f"{scale}avg(CASE WHEN {column} IS NULL THEN 1.0D ELSE 0.0D END)"
+            sh.loose = [x for x in sh.loose if x[0] != i]
+            sh.measures = [x for x in sh.measures if x.row != column]
+            sh.measures.append(Measure(mark, text, "", f"null_rate_{column}", "share"))
+            sh.used |= {mark, i}
+            return
+
+
 def find_ratio(sh: Shaper) -> None:
     """The ratio of two summed columns: "filled quantity / order quantity"."""
     percent = any(m.is_op("percent") for m in sh.m)

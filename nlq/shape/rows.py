@@ -100,6 +100,8 @@ def _row_order(sh: Shaper, rank: Rank | None) -> tuple[Order, ...]:
         return (Order(sql=likely[1], desc=rank.name != "bottom"),)
     options = sorted([*_all_measures(sh), *_numeric_columns(sh)], key=lambda x: (abs(x[0] - at), x[0] < at))
     if not options:
+        if sh.view in _RANKED_BY:
+            return (Order(sql=_RANKED_BY[sh.view], desc=rank.name != "bottom"),)
         sql = row_sql(sh, "qty")
         if sql is None:
             sh.doubts.append("ranked by what is not said")
@@ -110,6 +112,10 @@ def _row_order(sh: Shaper, rank: Rank | None) -> tuple[Order, ...]:
     sh.used.add(i)
     desc = rank.name != "bottom"
     return (Order(sql=sql.split("#")[0], desc=desc),)
+
+
+_RANKED_BY = {"trader_baselines": "mean", "ingest_status": "lag"}
+"""What rows are ranked by where the view has one figure that matters."""
 
 
 def _all_measures(sh: Shaper) -> list[tuple[int, str, str]]:

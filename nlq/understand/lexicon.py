@@ -136,7 +136,8 @@ def _own_words(phrases: dict[tuple[str, ...], list[Sense]], catalogue: Catalogue
         _put(phrases, view.name.replace("_", " "), Sense("view", view.name))
         _put(phrases, view.name, Sense("view", view.name))
         for column in view.columns.values():
-            _put(phrases, column.name.replace("_", " "), Sense("col", column.name))
+            if not column.name.startswith("last_"):  # "the last price" asks for the latest one
+                _put(phrases, column.name.replace("_", " "), Sense("col", column.name))
             if "_" in column.name:
                 _put(phrases, column.name, Sense("col", column.name))
             for code in column.codes:

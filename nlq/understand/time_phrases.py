@@ -295,7 +295,7 @@ _SPAN = r"(?P<span>half (?:an )?hour|hour|quarter of an hour)"
 _PATTERNS = [
     (_simple("today"), _p(r"(?:in |during |for |over |on |throughout |across )?(?:the )?todays? (?:session|trading(?: day| session)?|business|trade date|activity|flow|market)(?: so far)?")),
     (_simple("today"), _p(r"(?:in|during|over|throughout|across) (?:the course of )?(?:today|the day|the (?:present|current|ongoing|running) (?:session|day))(?: so far)?")),
-    (_simple("today"), _p(r"(?:over |in |during )?the course of (?:today|the day)|throughout (?:today|the day)|on the (?:day|as of date|business date|current date|current business (?:day|date))|(?:as at|as of|up to now|until now|only) today|this very day|today only|for the day|(?:on )?this trade date")),
+    (_simple("today"), _p(r"(?:over |in |during )?the course of (?:today|the day)|(?:for |on |in )?(?:the )?present (?:trading )?day|throughout (?:today|the day)|on the (?:day|as of date|business date|current date|current business (?:day|date))|(?:as at|as of|up to now|until now|only) today|this very day|today only|for the day|(?:on )?this trade date")),
     (_simple("today"), _p(r"(?:since|from) the (?:start|beginning|outset) of (?:today|the (?:trading )?(?:day|session)|trading|todays (?:session|trading))(?: (?:on ?wards?|(?:up )?(?:to|till?|until) now))?")),
     (_simple("today"), _p(r"since (?:the |todays )?(?:session|trading(?: day)?|day) (?:started|began|opened|start)|since this morning")),
     (_simple("later_today"), _p(r"(?:later|still to come|due|coming up) (?:today|this session)")),

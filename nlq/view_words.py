@@ -1,0 +1,116 @@
+"""Turns of phrase that mean one view whatever single words say: the glossary's, names of windows, sessions, absence."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nlq.understand.reading import Reading
+
+
+@dataclass(frozen=True)
+class _Turn:
+    view: str
+    votes: float
+    words: str
+    never: str = ""
+    """Words that take the vote back."""
+    beside: str = ""
+    """Words that must stand somewhere, too."""
+    idle: bool = False
+    """Only where nothing speaks of orders, trades, alerts or quotes."""
+    untimed: bool = False
+    """Only without a time phrase."""
+
+
+_TURNS = (
+    # the glossary: mean quantity per print on the public tape; the cancel ratio over orders
+    _Turn("trade_stats_1m", 2.5, r"\b(?:busiest|peak|quietest|widest|worst|which|biggest|dead|single|one|best|those|largest)\b[^.?]{0,25}\bminutes?\b"
+          r"|\bminutes? (?:today|where|when|with|in which)\b", never=r"per minute|each minute"),
+    _Turn("trade_stats_1m", 1.5, r"\bminutes? (?:where|when|with|in which|that)\b"),
+    _Turn("order_flow_30s", 3.0, r"(?:30|thirty)[- ]?s(?:ec(?:ond)?)?s?\b.{0,20}window|half[- ]minute (?:window|stretch)"),
+    _Turn("ingest_status", 3.0, r"\bfeeds?\b.{0,40}\b(?:stale|late|behind|lag\w*|delay\w*|slow\w*|fresh|caught up)|\b(?:stale|behind|lagging|slowest) feeds?"),
+    _Turn("alerts", 2.5, r"\b(?:in|of|within|inside) the evidence\b|\bevidence (?:window|orders|fills)\b"),
+    _Turn("order_events", 1.5, r"\b(?:replace|amend|cancel|reject|expire|fill|order) events?\b"),
+    _Turn("order_events", 1.6, r"\b(?:how many|number of|count of|most|per|by)\b.{0,20}\b(?:amend\w*|modification|replaces|replacements)\b"),
+    _Turn("accounts", 2.5, r"\b(?:owned by|belong\w* to|in the name of)\b", idle=True),
+    _Turn("traders", 2.5, r"\b(?:who|whom) (?:\w+ )?(?:manages|supervises|reports? to)|\breports? to\b|\bline manager\b", idle=True),
+    _Turn("trader_baselines", 1.5, r"\b(?:usual|normal|baseline|norms?|habitual|typical)\b", untimed=True),
+    _Turn("quotes", 2.0, r"\b(?:right now|current(?:ly)?|latest|at the moment)\b", beside=r"\b(?:mid(?: price)?|bid|ask|offer)\b"),
+    _Turn("quotes", 0.8, r"spread", never=r"fill|execut|effective|our |we |trade"),
+    _Turn("restricted_list", 3.0, r"\b(?:is|are) (?:anyone|anybody|we|any\w* )?.{0,20}(?:restricted|banned|barred) from|restricted (?:from|in) (?:dealing|trading)"),
+)  # fmt: skip
+_HOURS = re.compile(r"\b(?:opens?|opened|opening|closes?|closed|closing|shuts?|session)\b")
+_SESSION = re.compile(
+    r"\bwhen\b|what time|\b(?:til|till|until)\b|how long|length|right now|\brn\b|at the moment|tomorrow|\bare open\b|still open|currently|"
+    r"\bis (?:the )?\w+(?: \w+)?(?: \w+)? (?:open|closed|shut)\b|next trading day|\bday off\b"
+)
+_ABSENT = re.compile(
+    r"^(?:\W*(?:list|show|give|find|which|what|name|identify|the|me|all|any|are|there|how|many|of|our|us|number|count|please|do|we|have)\b)*\W*"
+    r"(?P<noun>instruments?|symbols?|stocks?|accounts?|traders?)\b[^.?]{0,40}?"
+    r"\b(?:with no|without(?: any| a)?|that (?:have|had|did|has) ?(?:not|no|n't)|(?:have|has|had|did)(?:n'?t| not| never)|never|who (?:have|did) ?(?:not|n't)|not)\b[^.?]{0,20}?"
+    r"\b(?:trade[sd]?|trading|fills?|filled|orders?|entered|prints?|printed|alerts?)\b"
+)
+_REFERENCES = {
+    "inst": "instruments",
+    "symb": "instruments",
+    "stoc": "instruments",
+    "acco": "accounts",
+    "trad": "traders",
+}
+_FLOW = {"orders", "executions", "market_trades", "alerts", "order_events", "quotes", "personal_trades"}
+
+
+def wording_votes(reading: Reading, *, own: bool, out: dict[str, float]) -> None:
+    """Add the votes of turns of phrase.
+
+    Args:
+        reading: the question taken apart.
+        own: whether it speaks of the firm's own activity.
+        out: view → votes; views that it lacks get none.
+    """
+    text = reading.question.lower()
+    nouns = any(s.name in _FLOW for m in reading.mentions for s in m.of("view"))
+    flow = nouns or any(m.is_op("trades") for m in reading.mentions)
+    timed = any(m.time is not None and m.time.kind != "now" for m in reading.mentions)
+    for turn in _TURNS:
+        if turn.view not in out or (turn.idle and flow) or (turn.untimed and timed):
+            continue
+        if re.search(turn.words, text) and not (turn.never and re.search(turn.never, text)):
+            if not turn.beside or re.search(turn.beside, text):
+                out[turn.view] += turn.votes
+    _glossary_votes(reading, text, own, out)
+    if not (flow or timed):
+        _reference_votes(reading, out)
+    absent = _ABSENT.search(text)
+    if absent and (view := _REFERENCES.get(absent["noun"][:4])) in out:
+        out[str(view)] += 4.0
+    if _HOURS.search(text) and _SESSION.search(text) and "trading_calendar" in out and not nouns:
+        venue = any(h.category == "venue" for m in reading.mentions for h in m.hits)
+        out["trading_calendar"] += 3.0 if venue or any(m.is_dim("venue") for m in reading.mentions) else 0.0
+    cancels = r"\b(?:how many|number of|count of) (?:order )?(?:cancels|cancellations|cxls)\b"
+    rolling = any(m.time is not None and m.time.kind == "rolling" for m in reading.mentions)
+    if "order_events" in out and rolling and re.search(cancels, text):
+        out["order_events"] += 1.6
+
+
+def _glossary_votes(reading: Reading, text: str, own: bool, out: dict[str, float]) -> None:
+    """What the glossary says of two measures: volume is the tape's, the cancel ratio is over orders."""
+    if re.search(r"\b(?:average|avg|mean) trade volume\b", text) and not own and "market_trades" in out:
+        out["market_trades"] += 4.0
+    ratio = any(s.name == "cancel_ratio" for m in reading.mentions for s in m.of("meas"))
+    if ratio and "orders" in out and not re.search(r"alert|window|baseline|norm", text):
+        out["orders"] += 1.6
+
+
+def _reference_votes(reading: Reading, out: dict[str, float]) -> None:
+    """ "Number of traders per desk": with no activity and no time the reference view itself is asked about."""
+    if any(m.kind == "sense" and m.of("meas") for m in reading.mentions):
+        return
+    for mention in reading.mentions:
+        named = [s.name for s in mention.of("view") if s.name in ("traders", "accounts", "instruments")]
+        if named and named[0] in out:
+            out[named[0]] += 1.5
+            return
