@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -132,13 +133,30 @@ def test_no_process_is_left_when_the_owner_is_killed(language_model):
     owner.kill()
     owner.wait()
     deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        try:
-            os.kill(server, 0)
-        except ProcessLookupError:
-            return
+    while runs(server) and time.monotonic() < deadline:
         time.sleep(0.1)
-    pytest.fail(f"process {server} still runs")
+    assert not runs(server), f"process {server} still runs"
+
+
+def runs(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_address_and_token_are_known_before_anything_runs(tmp_path):
+    """The service is told where the model will be while it is not yet loaded."""
+    server = ModelServer(tmp_path / "any.gguf")
+    port = int(server.url.split(":")[2].split("/")[0])
+    assert port > 0
+    assert len(server.token) > 30
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port))  # nobody else gets it meanwhile
+    server.stop()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
 
 
 def test_file_that_is_no_model_names_file_and_fix(tmp_path):

