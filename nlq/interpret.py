@@ -25,6 +25,7 @@ from nlq.shape.build import shape_of
 from nlq.understand.lexicon import Lexicon
 from nlq.understand.mentions import Extractor
 from nlq.understand.times import Clock
+from nlq.verified_shape import said_otherwise
 from nlq.views import scores
 from retrieval.values import COLUMNS
 
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from streaming.catalogue import Catalogue
 
 
+_NEAR_VIEW = 3.0
+"""Difference of scores below which the second view is tried, too."""
 RULES_CONFIDENCE = Path(__file__).with_name("confidence_rules.json")
 """Calibration of the route without a learnt parser."""
 
@@ -75,6 +78,7 @@ class Interpreter:
         self.extractor = Extractor(self.lexicon, values)
         self.guided = False
         """Whether learnt roles and shapes steer the plan, or only vote on the view and on the confidence."""
+        self._approved: dict[str, Reading] = {}
         self.confidence = _confidence(with_parser=parser is not None)
 
     @property
@@ -98,9 +102,9 @@ class Interpreter:
         ranked = sorted(scores(reading, self.catalogue, self.lexicon, proposal).items(), key=lambda p: -p[1])
         ranked = self._allowed(ranked, reading, principal)
         world = World(self.catalogue, self.lexicon, self.values, as_of)
-        best = self._followed(world, reading, history, proposal) or self._draft(world, reading, ranked, proposal)
-        best = self._chosen(world, reading, proposal, best)
-        best = self._verified(question, as_of, best) or best
+        rules = self._followed(world, reading, history, proposal) or self._draft(world, reading, ranked, proposal)
+        best = self._chosen(world, reading, ranked, proposal, rules)
+        best = self._verified(question, as_of, best) or self._said_otherwise(reading, rules) or best
         sql = best.draft.sql if best.draft else ""
         views = (
             *((ranked[0][0],) if not best.features.get("followup") else ()),
@@ -114,9 +118,14 @@ class Interpreter:
         return best
 
     def _chosen(
-        self, world: World, reading: Reading, proposal: Proposal | None, best: Interpretation
+        self,
+        world: World,
+        reading: Reading,
+        ranked: list[tuple[str, float]],
+        proposal: Proposal | None,
+        best: Interpretation,
     ) -> Interpretation:
-        """The more believable of the rules' draft and the learnt writer's."""
+        """The most believable of the rules' draft, the same steered by learnt roles or over the next view, and the writer's."""
         if proposal is None or not proposal.forms or best.outcome != "answer" or best.draft is None:
             return best
         if best.features.get("followup"):
@@ -125,13 +134,20 @@ class Interpreter:
         from nlq.learn.slots import ReadingSlots
 
         slots = ReadingSlots(world, reading)
-        found = candidates(best.draft.sql, best.features, proposal, slots)
-        scored = [(self._score(c.features, best.doubts), c) for c in found]
+        made = {"plan": best, "guided": self._draft(world, reading, ranked, proposal, guided=True)}
+        if len(ranked) > 2 and ranked[0][1] - ranked[1][1] < _NEAR_VIEW:
+            made["second"] = self._draft(world, reading, ranked[1:], proposal)
+        drafts = [(kind, d.draft.sql, d.features) for kind, d in made.items() if d.draft is not None]
+        found = candidates(drafts, proposal, slots)
+        scored = [(self._score(c.features, made.get(c.kind, best).doubts), c) for c in found]
         confidence, chosen = max(scored, key=lambda x: x[0])
-        draft = replace(best.draft, confidence=confidence)
-        if chosen.written is not None and confidence > scored[0][0]:
+        source = made.get(chosen.kind, best)
+        draft = replace(source.draft or best.draft, confidence=confidence)
+        if chosen.kind == "learnt":
             draft = draft_of(chosen, slots, confidence)
-        return replace(best, draft=draft, candidates=tuple(found), features=chosen.features)
+        return replace(
+            source, outcome="answer", clarification=None, draft=draft, candidates=tuple(found), features=chosen.features
+        )
 
     def _verified(self, question: str, as_of: datetime, best: Interpretation) -> Interpretation | None:
         """An approved question with the same words: its SQL with this question's values and clock."""
@@ -153,6 +169,27 @@ class Interpreter:
             reading=f"As the approved question {match.entry.question!r}.",
         )
         return replace(best, outcome="answer", draft=draft, clarification=None, reason=None, doubts=())
+
+    def _said_otherwise(self, reading: Reading, rules: Interpretation) -> Interpretation | None:
+        """An approved question in other words and with other values: trusted as the approved one is."""
+        if self.verified is None or rules.draft is None or rules.outcome != "answer":
+            return None
+        if not rules.features.get("closed") or rules.features.get("followup"):
+            return None
+        entry = said_otherwise(reading, rules.draft.sql, self.verified.current(), self._approved_reading)  # type: ignore[attr-defined]
+        if entry is None:
+            return None
+        draft = replace(
+            rules.draft,
+            confidence=max(rules.draft.confidence, 0.97),
+            reading=f"{rules.draft.reading} As the approved question {entry.question!r}.",
+        )
+        return replace(rules, draft=draft, reason=None, doubts=())
+
+    def _approved_reading(self, question: str) -> Reading:
+        if question not in self._approved:
+            self._approved[question] = self.extractor.read(question)
+        return self._approved[question]
 
     def _resolve(self, column: str, words: str) -> str | None:
         category = COLUMNS.get(column)
@@ -265,7 +302,8 @@ class Interpreter:
         if self.confidence is None:
             return 0.95 if not doubts else max(0.05, 0.5 - 0.1 * len(doubts))
         believed = 1.0
-        if features.get("is_learnt") and "is_learnt" not in self.confidence.names:
+        other = any(features.get(f"is_{kind}") for kind in ("learnt", "guided", "second"))
+        if other and "is_learnt" not in self.confidence.names:
             return 0.0
         if features.get("has_parser") and "agree_main" not in self.confidence.names:
             # Without a calibration that knows the parser its disagreement can only take trust away.
@@ -274,12 +312,18 @@ class Interpreter:
         return self.confidence.score(features) * believed
 
     def _draft(
-        self, world: World, reading: Reading, ranked: list[tuple[str, float]], proposal: Proposal | None
+        self,
+        world: World,
+        reading: Reading,
+        ranked: list[tuple[str, float]],
+        proposal: Proposal | None,
+        *,
+        guided: bool = False,
     ) -> Interpretation:
         view, score = ranked[0]
         margin = score - ranked[1][1]
         # The learnt roles are trusted with the structure only once their measured quality allows it.
-        guide = proposal if self.guided else None
+        guide = proposal if self.guided or guided else None
         bound = bind(world, reading, view, guide)
         shape = shape_of(world, reading, bound, guide)
         plan = shape.plan

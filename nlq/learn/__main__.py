@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nlq.learn.data import FOLDS, case_files, name_groups, read_examples
 from nlq.learn.train import Recipe
@@ -60,6 +62,7 @@ def _arguments() -> argparse.ArgumentParser:
     train.add_argument("--tuned-epochs", type=int, default=Recipe.tuned_epochs)
     train.add_argument("--variants", type=int, default=0, help="reworded copies of each wording")
     train.add_argument("--writer-epochs", type=int, default=Recipe.writer_epochs, help="of the writer, before tuning")
+    train.add_argument("--start", type=Path, default=None, help="weights to begin with, such as a fold's")
     train.add_argument("--seed", type=int, default=20261120)
     train.add_argument("--out", type=Path, default=None, help="default: beside the code")
     evaluate = commands.add_parser("evaluate", help="measure the fold weights on the authors they never saw")
@@ -105,11 +108,18 @@ def _train(options: argparse.Namespace) -> None:
         chosen = [e for e in examples if e.author not in left_out]
         _say(f"{name}: {len(chosen)} cases, without {sorted(left_out) or 'nobody'}")
         started = time.perf_counter()
-        network = train(chosen, catalogue, directory, recipe, names=names, forms=forms, states=states, progress=_say)
         authors = sorted({e.author for e in chosen})
-        digest = save(
-            network, out / f"{name}.safetensors", recipe, left_out=sorted(left_out), authors=authors, cases=len(chosen)
-        )
+        facts: dict[str, Any] = {
+            "left_out": sorted(left_out), "authors": authors, "cases": len(chosen),
+            "started_from": options.start.stem if options.start else None,
+        }  # fmt: skip
+        unfinished = out / f"{name}.unfinished" / f"{name}.safetensors"
+        network = train(
+            chosen, catalogue, directory, recipe, names=names, forms=forms, states=states, start=options.start,
+            keep=partial(save, path=unfinished, recipe=recipe, **facts), progress=_say,
+        )  # fmt: skip
+        digest = save(network, out / f"{name}.safetensors", recipe, **facts)
+        shutil.rmtree(unfinished.parent, ignore_errors=True)
         _say(f"{out / name}.safetensors {digest} {time.perf_counter() - started:.0f} s")
 
 

@@ -11,7 +11,7 @@ from nlq.learn.compare import Parts, compare, parts_of
 from nlq.learn.drafts import WrittenDraft, written_drafts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from nlq.contracts import Proposal
     from nlq.learn.slots import ReadingSlots
@@ -26,56 +26,58 @@ class Candidate:
     """One draft with its features."""
 
     kind: str
-    """`plan` or `learnt`."""
+    """`plan`, `guided`, `second` or `learnt`."""
     sql: str
     features: Mapping[str, float]
     written: WrittenDraft | None = None
 
 
-def candidates(sql: str, features: Mapping[str, float], proposal: Proposal, slots: ReadingSlots) -> list[Candidate]:
-    """The rules' draft first, then the writer's.
+def candidates(
+    drafts: Sequence[tuple[str, str, Mapping[str, float]]], proposal: Proposal, slots: ReadingSlots
+) -> list[Candidate]:
+    """The rules' drafts in their order, then the writer's; each statement once.
 
     Args:
-        sql: the rules' draft.
-        features: its features, as `nlq.features` gives them.
+        drafts: kind, statement and features, as `nlq.features` gives them; the rules' own comes first.
         proposal: what the learnt parser says about the question.
         slots: of the question.
     """
     written = written_drafts(proposal, slots)
-    schema = slots.world.catalogue.sqlglot_schema
-    plan = parts_of(sql)
     texts = [parts_of(w.sql) for w in written]
-    both = compare(plan, texts[0]) if plan is not None and texts and texts[0] is not None else None
-    against = {f"w_{n}": v for n, v in both.items()} if both is not None else {}
-    best = {f"w_{n}": v for n, v in written[0].features.items()} if written else {}
-    near = max((compare(plan, t)["same"] for t in texts if plan is not None and t is not None), default=0.0)
-    out = [
-        Candidate(
-            kind="plan",
-            sql=sql,
-            features={**features, **against, **best, "w_any": float(bool(written)), "w_same_any": near},
-        )
-    ]
-    general = {f"v_{n}": features[n] for n in _OF_QUESTION if n in features}
+    out: list[Candidate] = []
+    for kind, sql, features in drafts:
+        if any(c.sql == sql for c in out):
+            continue
+        marked = {} if kind == "plan" else {f"is_{kind}": 1.0}
+        beside = _beside(parts_of(sql), written, texts)
+        out.append(Candidate(kind=kind, sql=sql, features={**features, **marked, **beside}))
+    plan = parts_of(drafts[0][1])
+    general = {f"v_{n}": drafts[0][2][n] for n in _OF_QUESTION if n in drafts[0][2]}
     for draft, parts in zip(written, texts, strict=True):
         if parts is None:
             continue
         with_plan = compare(plan, parts) if plan is not None else {}
-        agree = agreement(proposal, draft.sql, schema)
-        out.append(
-            Candidate(
-                kind="learnt",
-                sql=draft.sql,
-                written=draft,
-                features={
-                    "is_learnt": 1.0,
-                    **general,
-                    **{f"v_{n}": v for n, v in draft.features.items()},
-                    **{f"v_{n}": v for n, v in agree.items()},
-                    **{f"v_with_{n}": v for n, v in with_plan.items()},
-                },
-            )
-        )
+        agree = agreement(proposal, draft.sql, slots.world.catalogue.sqlglot_schema)
+        features = {
+            "is_learnt": 1.0,
+            **general,
+            **{f"v_{n}": v for n, v in draft.features.items()},
+            **{f"v_{n}": v for n, v in agree.items()},
+            **{f"v_with_{n}": v for n, v in with_plan.items()},
+        }
+        out.append(Candidate(kind="learnt", sql=draft.sql, written=draft, features=features))
+    return out
+
+
+def _beside(plan: Parts | None, written: Sequence[WrittenDraft], texts: Sequence[Parts | None]) -> dict[str, float]:
+    """A draft of the rules against what the writer would have written."""
+    out = {"w_any": float(bool(written))}
+    if not written or plan is None:
+        return out
+    out |= {f"w_{n}": v for n, v in written[0].features.items()}
+    if texts[0] is not None:
+        out |= {f"w_{n}": v for n, v in compare(plan, texts[0]).items()}
+    out["w_same_any"] = max((compare(plan, t)["same"] for t in texts if t is not None), default=0.0)
     return out
 
 

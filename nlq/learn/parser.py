@@ -153,6 +153,15 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     return card, _checked(path, card["sha256"])
 
 
+def read_writer(card: dict[str, Any], path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of the writer that goes with the weights file `path`.
+
+    Raises:
+        WeightsError: the file is missing or does not match.
+    """
+    return _checked(path.with_name(f"{path.stem}-writer.safetensors"), card["writer_sha256"])
+
+
 def _checked(path: Path, wanted: str) -> dict[str, torch.Tensor]:
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -164,13 +173,12 @@ def _checked(path: Path, wanted: str) -> dict[str, torch.Tensor]:
 
 
 def _writer(network: Network, card: dict[str, Any], path: Path) -> Writer:
-    source = path.with_name(f"{path.stem}-writer.safetensors")
-    state = _checked(source, card["writer_sha256"])
+    state = read_writer(card, path)
     vocabulary = Vocabulary(card["tokens"])
     writer = Writer(vocabulary, described(vocabulary, network.items), network.encoder.width)
     missing, unexpected = writer.load_state_dict({n: t.float() for n, t in state.items()}, strict=False)
     if missing or unexpected:
-        raise WeightsError(f"{source}: layout differs at {[*missing, *unexpected][:3]}; {_AGAIN}")
+        raise WeightsError(f"{path}: layout of the writer differs at {[*missing, *unexpected][:3]}; {_AGAIN}")
     return writer
 
 

@@ -46,7 +46,7 @@ class Recipe:
     """How often the heads' `head_epochs` are gone through, each time with the rate up and down again."""
     writer_epochs: int = 8
     """On the frozen encoder; 0 makes no writer."""
-    tuned_epochs: int = 8
+    tuned_epochs: int = 6
     batch_size: int = 32
     rank: int = 16
     tuned_layers: int = 6
@@ -72,6 +72,8 @@ def train(
     names: Sequence[Sequence[str]] = (),
     forms: Callable[[Example, str], Sequence[str]] | None = None,
     states: FrozenStates | None = None,
+    start: Path | None = None,
+    keep: Callable[[Network], object] = lambda network: None,
     progress: Callable[[str], None] = print,
 ) -> Network:
     """Tune a network on all wordings of `examples`.
@@ -84,7 +86,12 @@ def train(
         names: groups of interchangeable names for rewording.
         forms: the form that a wording of an example should be written as, empty for none; None trains no writer.
         states: token vectors of an earlier training with the same base and recipe, to save time.
+        start: weights to begin with, of the same catalogue and layout; None begins with none.
+        keep: given the network after each stage and each epoch of tuning, to survive an interruption.
         progress: told of each epoch.
+
+    Raises:
+        WeightsError: `start` cannot be used.
     """
     torch.manual_seed(recipe.seed)
     network, batcher = new_network(catalogue, directory, recipe)
@@ -95,6 +102,8 @@ def train(
         network.writer = Writer(vocabulary, described(vocabulary, network.items), network.encoder.width)
     states = states if states is not None else FrozenStates()
     states.add(network, batcher, [r.asked for r in rows])
+    if start is not None:
+        _begin_with(network, start)
     chance = random.Random(recipe.seed)
     parts = {"encoder": [], "writer": [], "heads": []}  # type: dict[str, list[torch.nn.Parameter]]
     for name, parameter in network.named_parameters():
@@ -109,6 +118,8 @@ def train(
         rates = {"heads": recipe.tuned_head_rate, "writer": recipe.writer_rate, "encoder": recipe.tuned_rate}
         stages.append(("all", recipe.tuned_epochs, rows, [{"params": parts[n], "lr": r} for n, r in rates.items()]))
     for stage, epochs, chosen, groups in stages:
+        if not epochs:
+            continue
         steps = epochs * -(-len(chosen) // recipe.batch_size)
         optimiser = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -132,8 +143,30 @@ def train(
                 total, count = total + float(loss.detach()), count + 1
             seconds = time.perf_counter() - started
             progress(f"{stage} {epoch + 1}/{epochs} loss {total / max(count, 1):.3f} {seconds:.0f} s")
+            if epoch + 1 == epochs or stage == "all":
+                keep(network)
     network.eval()
     return network
+
+
+def _begin_with(network: Network, path: Path) -> None:
+    """Put trained values into an untrained network; tokens that were not known then stay as they are."""
+    from nlq.learn.parser import read_weights, read_writer
+
+    card, state = read_weights(path)
+    state.pop("item_vectors", None)
+    network.load_state_dict({n: t.float() for n, t in state.items()}, strict=False)
+    if network.writer is None or not card.get("tokens"):
+        return
+    at = network.writer.vocabulary.at
+    held = dict(network.writer.named_parameters())
+    with torch.no_grad():
+        for name, tensor in read_writer(card, path).items():
+            if name in ("words", "bias"):
+                known = [(at[t], i) for i, t in enumerate(card["tokens"]) if t in at]
+                held[name][[a for a, _ in known]] = tensor.float()[[i for _, i in known]]
+            else:
+                held[name].copy_(tensor.float())
 
 
 @dataclass(frozen=True)

@@ -95,8 +95,8 @@ def test_both_drafts_stand_side_by_side_with_their_agreement(read: Callable[[str
     )  # fmt: skip
     slots = read("fills in Apple by desk")
     same = "SELECT desk, count(*) AS n FROM executions WHERE symbol = 'AAPL' GROUP BY desk"
-    agreed = candidates(same, {"left": 0.0}, proposal, slots)
-    apart = candidates(same.replace("'AAPL'", "'MSFT'"), {"left": 0.0}, proposal, slots)
+    agreed = candidates([("plan", same, {"left": 0.0})], proposal, slots)
+    apart = candidates([("plan", same.replace("'AAPL'", "'MSFT'"), {"left": 0.0})], proposal, slots)
     assert [c.kind for c in agreed] == ["plan", "learnt"]
     assert agreed[0].features["w_same"] == 1.0
     assert apart[0].features["w_same"] == 0.0
