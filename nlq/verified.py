@@ -80,6 +80,7 @@ class VerifiedQueries:
         self._lock = threading.Lock()
         self._entries: dict[tuple[str, int], VerifiedQuery] = {}
         self._forms: dict[tuple[str, ...], list[VerifiedQuery]] = {}
+        self._held: list[VerifiedQuery] = []
 
     @classmethod
     def open(
@@ -113,6 +114,10 @@ class VerifiedQueries:
     def entries(self, state: State | None = None) -> list[VerifiedQuery]:
         """Entries in a state, every version, by id."""
         return [e for _, e in sorted(self._entries.items()) if state is None or e.state == state]
+
+    def current(self) -> list[VerifiedQuery]:
+        """The approved entries that may answer now."""
+        return self._held
 
     def documents(self) -> list[Document]:
         """The approved entries as examples for retrieval and prompts."""
@@ -222,7 +227,8 @@ class VerifiedQueries:
 
     def _index(self) -> None:
         forms: dict[tuple[str, ...], list[VerifiedQuery]] = {}
-        for entry in self._current():
+        self._held = self._current()
+        for entry in self._held:
             forms.setdefault(form_key(words_of(entry.question)), []).append(entry)
         self._forms = forms
 

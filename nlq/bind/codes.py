@@ -19,6 +19,7 @@ def bind_sense(b: Binder, i: int, mention: Mention) -> None:
     """One word of the vocabulary as a condition or a code, where the view has a place for it."""
     for sense in mention.senses:
         if sense.kind == "cond" and _condition(b, i, mention, sense):
+            _within(b, i)
             return
     codes = [s for s in mention.senses if s.kind == "code"]
     codes.sort(
@@ -31,6 +32,16 @@ def bind_sense(b: Binder, i: int, mention: Mention) -> None:
     )
     for sense in codes:
         if _code(b, i, sense):
+            return
+
+
+def _within(b: Binder, i: int) -> None:
+    """ "Within the last earnings window": the preposition belongs to the condition."""
+    for j in range(i - 1, max(-1, i - 3), -1):
+        mention = b.reading.mentions[j]
+        if mention.text.lower() in ("within", "inside"):
+            b.bound.used.add(j)
+        elif mention.kind != "filler":
             return
 
 
