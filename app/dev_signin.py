@@ -22,6 +22,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from app.identity import LOCAL_USER
 from app.settings import LOOPBACK
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def development_provider(oidc: Oidc, catalogue: Catalogue, key_file: Path, redir
         asked = _checked_request(request, oidc, redirect_uris)
         form = parse_qs((await request.body())[:4096].decode("utf-8", "replace"))
         user, role = form.get("user", [""])[0].strip()[:64], form.get("role", [""])[0]
-        if not user or role not in catalogue.roles:
+        if not user or user == LOCAL_USER or role not in catalogue.roles:
             raise HTTPException(400, "Name and role are needed.")
         now = int(time.time())
         claims: dict[str, Any] = {

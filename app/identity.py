@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from app.settings import Oidc
     from streaming.catalogue import Catalogue
 
+LOCAL_USER = "local"
+"""Who asks from this machine's own command line; no sign-in may take that name."""
 KEYS_TTL_S = 600.0
 """How long the provider's keys are kept; an unknown key id fetches them anew, at most every 10 s."""
 LONGEST_SESSION_S = 8 * 3600
@@ -49,7 +51,7 @@ class Identities:
         return self._from_claims(self._claims(token), self._oidc)
 
     def _from_claims(self, claims: dict[str, Any], oidc: Oidc) -> Person:
-        user_id = str(claims.get("email") or claims.get("preferred_username") or claims["sub"])
+        user_id = _user_id(claims, oidc)
         # Rights given here go before the provider's: an administrator can narrow them at once.
         if (known := self._access.person(user_id)) is not None:
             return replace(known, development=oidc.development)
@@ -99,6 +101,24 @@ class Identities:
                     raise AccessDenied(f"The sign-in provider {self._oidc.issuer} cannot be reached.") from error
                 self._keys = (time.monotonic(), keys)
             return self._keys[1]
+
+
+def _user_id(claims: dict[str, Any], oidc: Oidc) -> str:
+    """What a person is called here.
+
+    Many providers let people write any address or name into their own profile, and rights are looked up by this name:
+    an e-mail address counts when the provider says that it checked it, any other claim when an administrator named it.
+
+    Raises:
+        AccessDenied: the claim that was named is not there, or the name is no name.
+    """
+    if oidc.user_claim:
+        name = str(claims.get(oidc.user_claim) or "")
+    else:
+        name = str(claims["email"] if claims.get("email") and claims.get("email_verified") is True else claims["sub"])
+    if not name or len(name) > 256 or not name.isprintable() or name == LOCAL_USER:
+        raise AccessDenied("This sign-in names nobody who can be known here.")
+    return name
 
 
 def principal_for(

@@ -15,7 +15,7 @@ from app.apply_alert import closing
 from app.apply_verified import verified_query
 from app.changes import Changes
 from app.dev_signin import development_provider
-from app.identity import Identities
+from app.identity import LOCAL_USER, Identities
 from app.service import build_app
 from app.settings import SettingError, Settings
 from app.worlds import directory_world, live_world
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 
 LOCAL_TOKEN = "local.token"  # noqa: S105 - a file name
-LOCAL_USER = "local"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,6 +78,8 @@ def service(settings: Settings, directory: Path | None = None) -> FastAPI:
         key = settings.data / "access" / "dev-signin.jwk"
         app.include_router(development_provider(settings.oidc, world.catalogue, key, come_back))
         local_token(access, settings.data, world.catalogue)
+    else:
+        end_local_token(access, settings.data)
     return app
 
 
@@ -92,6 +93,15 @@ def local_token(access: Access, data: Path, catalogue: Catalogue) -> Path:
         with os.fdopen(handle, "w") as stream:
             stream.write(access.new_token(LOCAL_USER, name="this machine"))
     return path
+
+
+def end_local_token(access: Access, data: Path) -> None:
+    """End what an earlier start with the development sign-in left: it opens every role."""
+    access.set_person(Person(user_id=LOCAL_USER, roles=()), active=False)
+    for token in access.tokens():
+        if token.user_id == LOCAL_USER and token.revoked is None:
+            access.revoke(token.id)
+    (data / "access" / LOCAL_TOKEN).unlink(missing_ok=True)
 
 
 def quiet_logs(level: int = logging.INFO, filters: Callable[[], logging.Filter] = RedactingFilter) -> None:

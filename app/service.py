@@ -15,17 +15,19 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 
 from app.access import AccessDenied, RateLimit, TooManyQuestions
+from app.body_limit import BodyLimit
 from app.changes import ChangeRefused, Changes
 from app.identity import Identities
 from app.metrics import Metrics
 from app.service_parts import Asker, Parts, Service, Somebody, service_of
 from app.service_review import router as review_router
 from app.settings import LOOPBACK
-from app.world import World, WorldNotReady
+from app.world import MAX_ALERTS, World, WorldNotReady
 from nlq.contracts import Answer, Turn
 from nlq.engine import Engine
 from nlq.record import RecordUnavailable, UnknownQuery
@@ -34,7 +36,6 @@ from nlq.wire import answer_to, table_to
 
 log = logging.getLogger(__name__)
 HEARTBEAT_S = 10.0
-MAX_ALERTS = 200
 NO_RECORD = "The record of questions cannot be written, so nothing runs."
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -94,7 +95,9 @@ def build_app(world: World, identities: Identities, limit: RateLimit, changes: C
         finally:
             await asyncio.to_thread(world.stop)
 
-    app = FastAPI(title="Trade surveillance query engine", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Trade surveillance query engine", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
+    )
     app.state.service = service
     app.include_router(router)
     app.include_router(review_router)
@@ -104,9 +107,11 @@ def build_app(world: World, identities: Identities, limit: RateLimit, changes: C
         (RecordUnavailable, _no_record),
         (WorldNotReady, _not_ready),
         (ChangeRefused, _refused_change),
+        (RequestValidationError, _unusable),
     ):
         app.add_exception_handler(error, handler)
     app.middleware("http")(_with_headers)
+    app.add_middleware(BodyLimit)
     return app
 
 
@@ -214,6 +219,7 @@ def alerts(service: Parts, asker: Asker, limit: Annotated[int, Query(ge=1, le=MA
 @router.post("/feedback")
 def feedback(service: Parts, body: Feedback, asker: Asker) -> dict[str, str]:
     """Note whether an answer was right. Comments may name people and can be erased; the record cannot."""
+    service.limit.take(asker.user_id)
     service.world.record_event("FEEDBACK", {"query_id": body.query_id, "verdict": body.verdict, "role": asker.role})
     service.world.keep_feedback(body.query_id, asker.user_id, body.verdict, body.comment)
     return {"state": "noted"}
@@ -226,6 +232,7 @@ def replay(service: Parts, body: Replay, asker: Asker) -> dict[str, Any]:
 
     if asker.role != "auditor":
         raise HTTPException(403, "Only an auditor may replay recorded answers.")
+    service.limit.take(asker.user_id)
     try:
         done = run(_engine(service).parts, body.query_id)
     except UnknownQuery:
@@ -250,6 +257,13 @@ def _no_record(_: Request, error: Exception) -> JSONResponse:
 
 def _not_ready(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 503, {"Retry-After": "5"})
+
+
+def _unusable(_: Request, error: Exception) -> JSONResponse:
+    # What was sent is not sent back: it may hold what cannot be written as UTF-8, or what nobody should repeat.
+    wrong = error.errors() if isinstance(error, RequestValidationError) else []
+    places = "; ".join(f"{'.'.join(str(part) for part in e['loc'][1:])}: {e['msg']}" for e in wrong)
+    return JSONResponse({"detail": places.encode("utf-8", "replace").decode() or "The request cannot be read."}, 422)
 
 
 def _refused_change(_: Request, error: Exception) -> JSONResponse:

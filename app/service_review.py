@@ -39,6 +39,7 @@ class Review(BaseModel):
 @router.post("/alerts/{alert_id}")
 def review(service: Parts, alert_id: str, body: Review, asker: Asker) -> dict[str, str]:
     """Take an open alert up or escalate it. Closing one is a change that a second person approves."""
+    service.limit.take(asker.user_id)
     take_up(service.world, alert_id, body.status, asker)
     return {"state": body.status}
 

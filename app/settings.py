@@ -31,6 +31,8 @@ class Oidc:
     roles_claim: str = "roles"
     """Claim that lists roles of the catalogue."""
     desk_claim: str = "desk"
+    user_claim: str | None = None
+    """Claim that names the person; None is a verified `email`, else `sub`."""
     development: bool = False
     """The embedded provider, where anyone may say who they are; never beyond this machine."""
 
@@ -232,6 +234,7 @@ def _oidc(read: _Reader) -> Oidc | None:
         client_secret=read.optional("NLQ_OIDC_CLIENT_SECRET"),
         roles_claim=read.text("NLQ_OIDC_ROLES_CLAIM", "roles"),
         desk_claim=read.text("NLQ_OIDC_DESK_CLAIM", "desk"),
+        user_claim=read.optional("NLQ_OIDC_USER_CLAIM"),
     )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 ALERTS_TTL_S = 2.0
 """Pages poll the alert list; one query in two seconds serves all pages of the same rights."""
+MAX_ALERTS = 200
 ALERTS = (
     "SELECT alert_id, detector, severity, score, status, created_ts, symbol, venue, trader_id, trader_name, desk, "
     "n_orders, cancel_ratio, deviation_score, explanation, assigned_to FROM alerts ORDER BY created_ts DESC LIMIT {limit}"
@@ -71,7 +72,8 @@ class World:
         self._since = time.monotonic()
         self._opener: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._alerts: dict[tuple[str | int | None, ...], tuple[float, list[dict[str, Any]]]] = {}
+        self._alerts_turn = threading.Lock()
+        self._alerts: dict[tuple[str | None, ...], tuple[float, list[dict[str, Any]]]] = {}
 
     def start(self) -> None:
         """Open in the background."""
@@ -160,14 +162,14 @@ class World:
             return []
         if "alerts" in self.engine.parts.purpose_views and not (user.purpose or "").strip():
             return []
-        key = (*rights(self.catalogue, user), limit)
-        held = self._alerts.get(key)
-        if held is not None and time.monotonic() - held[0] < ALERTS_TTL_S:
-            return held[1]
-        rows = self.rows(ALERTS.format(limit=limit), user)
-        plain: list[dict[str, Any]] = json.loads(json.dumps(rows, default=_text))
-        self._alerts[key] = (time.monotonic(), plain)
-        return plain
+        key = rights(self.catalogue, user)
+        with self._alerts_turn:  # whoever comes while they are read anew waits for that one reading
+            held = self._alerts.get(key)
+            if held is None or time.monotonic() - held[0] > ALERTS_TTL_S:
+                rows = self.rows(ALERTS.format(limit=MAX_ALERTS), user)
+                plain: list[dict[str, Any]] = json.loads(json.dumps(rows, default=_text))
+                held = self._alerts[key] = (time.monotonic(), plain)
+        return held[1][:limit]
 
     def forget_alerts(self) -> None:
         """Read the alerts anew at the next look: one of them was changed."""

@@ -94,11 +94,16 @@ def signed_in_client() -> Client:
     if not known:
         _sign_in_page()
     token = st.user.tokens["id"]
-    if time.monotonic() - st.session_state.get("last_seen", time.monotonic()) > IDLE_S:
+    if is_idle():
         st.session_state.clear()
         st.logout()
     st.session_state.last_seen = time.monotonic()
     return _client(token, st.session_state.get("role"))
+
+
+def is_idle() -> bool:
+    """Whether nobody has done anything for so long that the screen may be unattended; what refreshes itself asks."""
+    return time.monotonic() - st.session_state.get("last_seen", time.monotonic()) > IDLE_S
 
 
 def who(client: Client) -> dict[str, Any]:  # type: ignore[return]  # st.stop() does not return

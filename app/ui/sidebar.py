@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from app.ui.conversation import EARLIER, NOW, conversation
+from app.ui.conversation import EARLIER, NOW, conversation, is_idle
 from app.ui.view_model import alert_title, code_text, count_text, instant_text, plain, seconds_text
 from nlq.client import ServiceError
 
@@ -39,6 +39,8 @@ def show_sidebar(client: Client, person: Mapping[str, Any]) -> None:
 
 @st.fragment(run_every="3s")
 def _live(client: Client) -> None:
+    if is_idle():
+        st.rerun()  # the whole page, which signs out
     try:
         status = client.status()
     except ServiceError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,11 +16,14 @@ from joserfc.jwk import RSAKey
 from app.access import Access, AccessDenied, Person, RateLimit, TooManyQuestions
 from app.changes import Changes
 from app.identity import Identities
+from app.serve import end_local_token, local_token
 from app.service import build_app
 from app.settings import Oidc
+from app.world import World
 from nlq.client import Client, ServiceError, connect
-from nlq.contracts import Status, Turn
+from nlq.contracts import Principal, Status, Turn
 from nlq.record.verify import verify
+from streaming.catalogue import Catalogue
 from tests.app.fakes import ALERT_ROWS, AS_OF, FakeWorld, by_trader
 
 if TYPE_CHECKING:
@@ -188,6 +192,7 @@ def test_the_rate_limit_slides() -> None:
 def id_token(**changes: Any) -> str:
     now = int(time.time())
     claims = {"iss": ISSUER, "aud": "nlq-ui", "sub": "u1", "email": "eva@bank.example", "roles": ["officer"]}
+    claims |= {"email_verified": True}
     claims |= {"iat": now, "exp": now + 600} | changes
     key = changes.pop("key", KEY)
     claims.pop("key", None)
@@ -322,3 +327,87 @@ def test_a_token_never_travels_in_clear_to_another_machine() -> None:
 def test_no_service_there_names_the_address_and_the_fix() -> None:
     with connect("http://127.0.0.1:9", "nlq_x") as client, pytest.raises(ServiceError, match=r"127.0.0.1:9.*nlq up"):
         client.status()
+
+
+@pytest.mark.parametrize("claims", [{"email_verified": False}, {"email_verified": None}, {"email_verified": "true"}])
+def test_an_address_that_nobody_checked_brings_nobodys_rights(
+    setup: Setup, http: TestClient, claims: dict[str, Any]
+) -> None:
+    """Many providers let people write any address into their own profile."""
+    setup.access.set_person(Person(user_id="eva@bank.example", roles=("auditor",)))
+    who = setup.client(http, id_token(preferred_username="eva@bank.example", **claims)).who()
+    assert (who["user_id"], who["role"]) == ("u1", "officer")
+
+
+def test_the_claim_that_names_people_can_be_set(setup: Setup) -> None:
+    named = Identities(setup.access, Oidc(issuer=ISSUER, client_id="nlq-ui", user_claim="oid"), fetch)
+    assert named.person(f"Bearer {id_token(oid='o-77')}").user_id == "o-77"
+    with pytest.raises(AccessDenied, match="names nobody"):
+        named.person(f"Bearer {id_token()}")
+
+
+@pytest.mark.parametrize("sub", ["local", "a\u202eb", "x" * 300, "a\nb"])
+def test_no_sign_in_takes_a_name_that_is_none(setup: Setup, http: TestClient, sub: str) -> None:
+    with pytest.raises(ServiceError) as refused:
+        setup.client(http, id_token(sub=sub, email_verified=False)).who()
+    assert refused.value.status == 401
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_without_end_is_turned_down_before_it_is_read(http: TestClient, chunked: bool) -> None:
+    sent = 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(1000):
+            sent += 100_000
+            yield b"x" * 100_000
+
+    response = http.post("/ask", content=chunks() if chunked else b"x" * 2_000_000)
+    assert response.status_code in (400, 413)
+
+
+def test_an_unreadable_request_is_not_sent_back(setup: Setup, http: TestClient) -> None:
+    headers = {"Authorization": f"Bearer {setup.token['anna']}", "Content-Type": "application/json"}
+    response = http.post("/ask", content='{"question": "\\ud800 hunter2"}', headers=headers)
+    assert response.status_code == 422
+    assert "question" in response.json()["detail"]
+    assert "hunter2" not in response.text
+    deep = http.post("/ask", content=b'{"question":"x","history":' + b"[" * 100_000, headers=headers)
+    assert deep.status_code in (400, 422)
+
+
+def test_feedback_counts_against_the_limit(setup: Setup, http: TestClient) -> None:
+    for _ in range(20):
+        setup.limit.take("anna")
+    with pytest.raises(ServiceError) as refused:
+        setup.client(http).feedback("Q-1", "right")
+    assert refused.value.status == 429
+
+
+def test_the_token_of_this_machine_ends_with_the_development_sign_in(tmp_path: Path) -> None:
+    access = Access(tmp_path / "access")
+    token = local_token(access, tmp_path, Catalogue.load()).read_text()
+    assert "officer" in access.owner(token).roles
+    end_local_token(access, tmp_path)
+    with pytest.raises(AccessDenied):
+        access.owner(token)
+    assert not (tmp_path / "access" / "local.token").exists()
+    again = local_token(access, tmp_path, Catalogue.load()).read_text()
+    assert access.owner(again).user_id == "local"
+
+
+def test_alerts_are_read_once_for_all_pages_of_the_same_rights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, asked = World(Catalogue.load(), lambda _: None, name="x", data=tmp_path), []  # type: ignore[arg-type, return-value]
+    world.engine = SimpleNamespace(parts=SimpleNamespace(purpose_views=frozenset()))  # type: ignore[assignment]
+    monkeypatch.setattr(
+        world, "rows", lambda sql, user: asked.append(sql) or [{"alert_id": str(n)} for n in range(200)]
+    )
+    officer = Principal(user_id="anna", role="officer")
+    sizes = [len(world.alerts(officer, limit)) for limit in (1, 7, 200)]
+    assert (sizes, len(asked)) == ([1, 7, 200], 1)
+    world.alerts(Principal(user_id="quinn", role="analyst"), 5)
+    assert len(asked) == 2
+    world.forget_alerts()
+    world.alerts(officer, 5)
+    assert len(asked) == 3
