@@ -24,8 +24,8 @@ class PortTaken(RuntimeError):
     """A port that is needed cannot be used; the message names it, and the setting for another."""
 
 
-def check_ports(settings: Settings, *, with_ui: bool) -> None:
-    """See that nobody else listens where service and page will.
+def check_ports(settings: Settings, *, with_ui: bool, with_broker: bool = False) -> None:
+    """See that nobody else listens where service, page and embedded broker will.
 
     Raises:
         PortTaken: somebody does.
@@ -33,6 +33,9 @@ def check_ports(settings: Settings, *, with_ui: bool) -> None:
     wanted = [("service", settings.host, settings.port, "NLQ_PORT")]
     if with_ui:
         wanted.append(("chat page", "127.0.0.1", settings.ui_port, "NLQ_UI_PORT"))
+    if with_broker and settings.kafka is None and settings.kafka_port:
+        # The service is started beside the broker: it must not find a stranger's there.
+        wanted.append(("broker", "127.0.0.1", settings.kafka_port, "NLQ_KAFKA_PORT"))
     for what, host, port, variable in wanted:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family) as probe:

@@ -68,7 +68,14 @@ class Supervisor:
             app.run_state.AlreadyRunning: another `nlq up` has this data directory.
         """
         began = time.monotonic()
-        with claim(self._settings.data):
+        try:
+            lock = claim(self._settings.data)
+        except OSError as error:
+            raise CannotStart(
+                f"{self._settings.data} cannot be written ({error.strerror}). Make room there, or name another folder "
+                "in NLQ_DATA."
+            ) from error
+        with lock:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, self._on_signal)
             self._end_leftovers()
@@ -85,11 +92,10 @@ class Supervisor:
         """What others wait for comes first; what takes processor time and can wait, after the service is ready."""
         self._began = began
         try:
-            check_ports(self._settings, with_ui=self._with_ui)
+            check_ports(self._settings, with_ui=self._with_ui, with_broker=self._catalogue is None)
         except PortTaken as error:
             raise CannotStart(str(error)) from error
-        if self._catalogue is None or self._settings.kafka is None:
-            self._find_java()
+        self._find_java()
         self._prepare_model()
         known = self._catalogue is not None or self._settings.kafka is not None or self._settings.kafka_port
         if known:
@@ -236,8 +242,8 @@ class Supervisor:
             state, detail = str(body.get("state", "starting")), str(body.get("detail") or "")
             if state == "ready":
                 self._ready_after["service"] = time.monotonic() - began
-                self._say(f"service   ready on {self._settings.url} ({time.monotonic() - began:.1f} s since the start)")
                 self._save()
+                self._say(f"service   ready on {self._settings.url} ({time.monotonic() - began:.1f} s since the start)")
                 if self._with_ui:
                     self._say(f"\nChat page: {self._settings.public_url}    (Ctrl-C ends everything)")
                 return
@@ -313,16 +319,23 @@ class Supervisor:
         now = (children, failed, self._kafka, dict(self._ready_after))
         if now == self._known:
             return
+        try:
+            RunState(
+                supervisor=Process.of(os.getpid()),
+                bootstrap=self._kafka.bootstrap_servers if self._kafka else "",
+                url=self._settings.url,
+                ui_url=self._settings.public_url if self._with_ui else "",
+                children=children,
+                failed=failed,
+                ready_after={name: round(seconds, 1) for name, seconds in self._ready_after.items()},
+            ).save(self._settings.data)
+        except OSError as error:
+            # A full disk must not end what runs: the next look tries again.
+            if self._known != ("unsaved",):
+                self._say(f"state     cannot be written to {self._settings.data} ({error.strerror}); make room there")
+            self._known = ("unsaved",)
+            return
         self._known = now
-        RunState(
-            supervisor=Process.of(os.getpid()),
-            bootstrap=self._kafka.bootstrap_servers if self._kafka else "",
-            url=self._settings.url,
-            ui_url=self._settings.public_url if self._with_ui else "",
-            children=children,
-            failed=failed,
-            ready_after={name: round(seconds, 1) for name, seconds in self._ready_after.items()},
-        ).save(self._settings.data)
 
     # -- end ---------------------------------------------------------------------------------------------------------
 

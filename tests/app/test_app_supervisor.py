@@ -13,17 +13,20 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from app.child import Child
-from app.run_state import Process, RunState, end_groups
-from app.supervisor import stop_running
+from app.probe import ModelLook
+from app.run_state import Process, RunState, costs, end_groups
+from app.settings import Settings
+from app.supervisor import Supervisor, stop_running
+from retrieval.models import model_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 SERVICE = """
 import http.server, json, os, subprocess, sys
@@ -47,7 +50,8 @@ class Small(Supervisor):
         return [sys.executable, "-c", {SERVICE!r}]
 try:
     say = lambda text: print(text, flush=True)
-    sys.exit(Small(Settings.from_environ(os.environ), with_ui=False, catalogue=Path("any"), say=say).run())
+    directory = None if os.environ.get("TEST_LIVE") else Path("any")
+    sys.exit(Small(Settings.from_environ(os.environ), with_ui=False, catalogue=directory, say=say).run())
 except (CannotStart, AlreadyRunning) as error:
     print("nlq:", error, flush=True)
     sys.exit(1)
@@ -153,6 +157,88 @@ def test_a_taken_port_names_the_port_and_the_setting(up: Up) -> None:
         assert process.wait(20) == 1
     assert f"port {up.env['NLQ_PORT']}" in up.text()
     assert "NLQ_PORT" in up.text()
+
+
+def test_a_broker_port_of_somebody_else_is_not_used(up: Up) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        up.env |= {"TEST_LIVE": "1", "NLQ_KAFKA_PORT": port}
+        assert up.start().wait(20) == 1
+    assert f"broker: port {port}" in up.text()
+    assert "NLQ_KAFKA_PORT" in up.text()
+    assert not (up.data / "grandchild").exists()  # the service never ran
+
+
+def test_a_broker_of_ones_own_that_is_down_is_waited_for(up: Up) -> None:
+    up.env |= {"TEST_LIVE": "1", "NLQ_KAFKA_BOOTSTRAP": "127.0.0.1:9", "NLQ_FEED": "none"}
+    up.start()
+    wait_for(lambda: (state := RunState.load(up.data)) is not None and "broker" in state.failed)
+    state = up.until_ready()
+    assert "127.0.0.1:9" in state.failed["broker"]
+    assert "reading begins by itself" in up.text()
+
+
+@pytest.mark.parametrize(("content", "fault"), [(None, "is missing"), (b"GGUF", "is damaged")])
+def test_without_a_sound_model_it_goes_on_and_says_so(
+    up: Up, tmp_path: Path, content: bytes | None, fault: str
+) -> None:
+    folder = tmp_path / "cache" / "models" / "language"
+    folder.mkdir(parents=True)
+    if content is not None:
+        (folder / model_files("language")[0].name).write_bytes(content)
+    up.env |= {"NLQ_LLM": "embedded", "NLQ_CACHE": str(tmp_path / "cache")}
+    up.start()
+    why = up.until_ready().failed["model"]
+    assert fault in why
+    assert "make models" in why
+    settings = Settings.from_environ(up.env | {"NLQ_LLM": "none"})
+    assert ModelLook(settings)() == ("none", why)  # what the page shows
+
+
+def test_without_java_it_says_how_to_get_one(up: Up, tmp_path: Path) -> None:
+    up.env |= {"JAVA_HOME": str(tmp_path)}
+    assert up.start().wait(20) == 1
+    assert "Java 17 or 21 is needed" in up.text()
+    assert "apt-get install" in up.text()
+
+
+def test_a_data_folder_that_cannot_be_written_is_named(up: Up, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    up.env["NLQ_DATA"] = str(tmp_path / "file" / "data")
+    assert up.start().wait(20) == 1
+    assert "cannot be written" in up.text()
+    assert "NLQ_DATA" in up.text()
+    assert "Traceback" not in up.text()
+
+
+def test_the_model_is_loaded_after_the_service_is_ready(
+    up: Up, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its load takes a core that the start of the service needs."""
+    said: list[str] = []
+    made = Supervisor(
+        Settings.from_environ(up.env | {"NLQ_LLM": "embedded"}), with_ui=False, catalogue=Path("x"), say=said.append
+    )
+    order: list[str] = []
+    monkeypatch.setattr(made, "_find_java", lambda: None)
+    monkeypatch.setattr(made, "_prepare_model", lambda: order.append("reserved"))
+    monkeypatch.setattr(made, "_start_service", lambda: order.append("service"))
+    monkeypatch.setattr(made, "_wait_for_service", lambda: order.append("ready"))
+    monkeypatch.setattr(made, "_start_model", lambda: order.append("model"))
+    made._start(0.0)
+    wait_for(lambda: "model" in order, 5)
+    assert order == ["reserved", "service", "ready", "model"]
+
+
+def test_what_each_part_costs_is_shown(up: Up) -> None:
+    up.start()
+    state = up.until_ready()
+    assert 0 < state.ready_after["service"] < 30
+    clock, memory = costs(state.children)["service"]
+    assert clock.count(":") == 1
+    assert memory > 5 * 2**20  # with what it started itself
 
 
 def test_leftovers_of_a_killed_one_are_ended_by_the_next(up: Up) -> None:
