@@ -160,7 +160,7 @@ def up(
 @app.command()
 def down() -> None:
     """End what `nlq up` started, also when its terminal is gone."""
-    from app.supervisor import stop_running
+    from app.run_state import stop_running
 
     settings = read_settings()
     if stop_running(settings.data):

@@ -122,6 +122,23 @@ def end_groups(processes: dict[str, Process], timeout_s: float = 20.0) -> list[s
     return sorted(ours)
 
 
+def stop_running(data: Path, timeout_s: float = 90.0) -> bool:
+    """End a running system from outside; False when none runs."""
+    state = RunState.load(data)
+    if state is None:
+        return False
+    if state.supervisor.alive:
+        os.kill(state.supervisor.pid, signal.SIGTERM)
+        deadline = time.monotonic() + timeout_s
+        while state.supervisor.alive and time.monotonic() < deadline:
+            time.sleep(0.2)
+        if state.supervisor.alive:
+            os.kill(state.supervisor.pid, signal.SIGKILL)
+    end_groups(state.children)
+    forget(data)
+    return True
+
+
 def signal_group(pid: int, number: int) -> None:
     """Send a signal to a process group; one that has ended needs none."""
     try:

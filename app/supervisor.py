@@ -388,20 +388,3 @@ def with_bootstrap(settings: Settings, servers: str) -> Settings:
     if settings.kafka is not None:
         return replace(settings, kafka=replace(settings.kafka, bootstrap_servers=servers))
     return replace(settings, kafka=KafkaConnection(bootstrap_servers=servers))
-
-
-def stop_running(data: Path, timeout_s: float = 90.0) -> bool:
-    """End a running system from outside; False when none runs."""
-    state = RunState.load(data)
-    if state is None:
-        return False
-    if state.supervisor.alive:
-        os.kill(state.supervisor.pid, signal.SIGTERM)
-        deadline = time.monotonic() + timeout_s
-        while state.supervisor.alive and time.monotonic() < deadline:
-            time.sleep(0.2)
-        if state.supervisor.alive:
-            os.kill(state.supervisor.pid, signal.SIGKILL)
-    end_groups(state.children)
-    forget(data)
-    return True

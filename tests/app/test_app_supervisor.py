@@ -20,9 +20,9 @@ import pytest
 
 from app.child import Child
 from app.probe import ModelLook
-from app.run_state import Process, RunState, costs, end_groups
+from app.run_state import Process, RunState, costs, end_groups, stop_running
 from app.settings import Settings
-from app.supervisor import Supervisor, stop_running
+from app.supervisor import Supervisor
 from retrieval.models import model_files
 
 if TYPE_CHECKING:
