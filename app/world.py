@@ -27,7 +27,8 @@ ALERTS_TTL_S = 2.0
 MAX_ALERTS = 200
 ALERTS = (
     "SELECT alert_id, detector, severity, score, status, created_ts, symbol, venue, trader_id, trader_name, desk, "
-    "n_orders, cancel_ratio, deviation_score, explanation, assigned_to FROM alerts ORDER BY created_ts DESC LIMIT {limit}"
+    "n_orders, cancel_ratio, deviation_score, explanation, assigned_to, "
+    "window_start_ts, window_end_ts FROM alerts ORDER BY created_ts DESC LIMIT {limit}"
 )
 
 

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from app.ui.pages import go_and_ask, safely
+from app.ui.conversation import case_reference
+from app.ui.pages import safely
+from app.ui.render import show_grid
 from app.ui.view_model import (
     alert_facts,
     alert_report,
     alert_title,
     code_text,
-    explain_alert_question,
+    orders_sql,
     plain,
+    reason_text,
 )
 
 if TYPE_CHECKING:
@@ -60,14 +63,28 @@ def _alert(client: Client, person: Mapping[str, Any], alert: Mapping[str, Any], 
     st.table([{"": name, " ": text} for name, text in alert_facts(alert)], border="horizontal", hide_header=True)
     key = str(alert["alert_id"])
     with st.container(horizontal=True, key=f"{key}-actions"):
-        if st.button("Show the orders", key=f"{key}-orders", icon=":material/search:"):
-            go_and_ask(explain_alert_question(alert))
+        sql = orders_sql(alert)
+        if sql and st.button("Show the orders", key=f"{key}-orders", icon=":material/search:"):
+            st.session_state[f"{key}-shown"] = safely(lambda: client.sql(sql, purpose=case_reference()))
         st.download_button(
             "Draft report", alert_report(alert, str(person["user_id"]), datetime.now(UTC)), file_name=f"{key}.txt",
             mime="text/plain", key=f"{key}-report", icon=":material/description:", on_click="ignore",
         )  # fmt: skip
         if person["role"] == "officer" and alert.get("status") in OPEN:
             _review(client, alert, key, proposed_by)
+    _orders(key)
+
+
+def _orders(key: str) -> None:
+    """The orders, when they were asked for: on the record like any question."""
+    answer = st.session_state.get(f"{key}-shown")
+    if answer is None:
+        return
+    if answer.table is None:
+        st.text(reason_text(answer.reason or "The orders could not be read."))
+        return
+    st.caption(plain(f"Orders of the trader in the instrument, a minute around the evidence. {answer.query_id}"))
+    show_grid(answer.table, f"{key}-grid", truncated=answer.truncated)
 
 
 def _review(client: Client, alert: Mapping[str, Any], key: str, proposed_by: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from app.ui.conversation import KEPT, Exchange, chosen_as_of, conversation, take_now
+from app.ui.conversation import KEPT, Exchange, case_reference, chosen_as_of, conversation, take_now
 from app.ui.examples import examples_for
 from app.ui.render import Actions, show_exchange
 from app.ui.running import Running
@@ -95,7 +95,7 @@ def _under_way(client: Client, as_of: datetime | None) -> Running | None:
     if question is None:
         return None
     running = Running(exchange=Exchange(question=question, as_of=as_of))
-    purpose = st.session_state.get("case", "").strip() or None
+    purpose = case_reference()
     history = conversation().history()
     running.start(
         lambda progress: client.ask(question, as_of=as_of, history=history, purpose=purpose, progress=progress)
@@ -125,9 +125,8 @@ def _run_sql(client: Client, origin: Exchange, sql: str) -> None:
     began = time.monotonic()
     exchange = Exchange(question=origin.question, as_of=origin.as_of, by_hand=True, at=datetime.now(UTC))
     try:
-        purpose = st.session_state.get("case", "").strip() or None
         as_of = origin.answer.as_of if origin.answer is not None else origin.as_of
-        exchange.answer = client.sql(sql, as_of=as_of, purpose=purpose)
+        exchange.answer = client.sql(sql, as_of=as_of, purpose=case_reference())
     except ServiceError as error:
         exchange.error = str(error)
     exchange.seconds = time.monotonic() - began

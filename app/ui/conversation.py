@@ -76,6 +76,11 @@ def chosen_as_of() -> datetime | None:
     return picked.replace(tzinfo=UTC) if picked.tzinfo is None else picked.astimezone(UTC)
 
 
+def case_reference() -> str | None:
+    """What the person gave as the purpose of their questions."""
+    return str(st.session_state.get("case") or "").strip() or None
+
+
 def take_now() -> None:
     """Ask of the newest data again."""
     st.session_state.when = NOW

@@ -1,4 +1,4 @@
-"""Which pages there are, and the way from any of them to a question."""
+"""Which pages there are."""
 
 from __future__ import annotations
 
@@ -38,15 +38,8 @@ def chosen_page(client: Client, person: Mapping[str, Any]) -> Shown:
     title = f"Changes ({count})" if count else "Changes"
     page = partial(changes_page, client, person)
     pages.append(st.Page(page, title=title, icon=":material/fact_check:", url_path="changes"))
-    st.session_state.ask_page = first
     chosen: Shown = st.navigation(pages, position="top")
     return chosen
-
-
-def go_and_ask(question: str) -> None:
-    """Ask from another page than the chat."""
-    st.session_state.pending = question
-    st.switch_page(st.session_state.ask_page)
 
 
 def safely(call: Callable[[], Any]) -> Any | None:

@@ -129,12 +129,13 @@ def _show_table(table: pa.Table, key: str, *, truncated: bool) -> None:
         with as_chart:
             _show_chart(table, chart)
         with as_table:
-            _show_grid(table, key, truncated=truncated)
+            show_grid(table, key, truncated=truncated)
     else:
-        _show_grid(table, key, truncated=truncated)
+        show_grid(table, key, truncated=truncated)
 
 
-def _show_grid(table: pa.Table, key: str, *, truncated: bool) -> None:
+def show_grid(table: pa.Table, key: str, *, truncated: bool) -> None:
+    """A result as a table that can be sorted and searched, with what is not shown."""
     frame = table.slice(0, SHOWN_ROWS).to_pandas()
     height = min(35 * (len(frame) + 1) + 3, 420)
     st.dataframe(frame, hide_index=True, width="stretch", height=height, column_config=_columns(table), key=f"{key}-t")

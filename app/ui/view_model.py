@@ -8,12 +8,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+AROUND = timedelta(minutes=1)
 MAX_BARS = 30
 MAX_POINTS = 2_000
 MAX_LINES = 8
@@ -238,9 +239,29 @@ def code_text(code: Any) -> str:
     return str(code or "").replace("_", " ").capitalize()
 
 
-def explain_alert_question(alert: Mapping[str, Any]) -> str:
-    """A question that leads on from an alert."""
-    return f"show all orders of trader {alert.get('trader_id')} in {alert.get('symbol')} in the last 30 minutes"
+def orders_sql(alert: Mapping[str, Any]) -> str | None:
+    """The orders behind an alert: those of its trader in its instrument, a minute around its evidence."""
+    from sqlglot import exp
+
+    def literal(value: Any) -> str:
+        return exp.Literal.string(str(value)).sql(dialect="databricks")
+
+    try:
+        start, end = (_naive_utc(alert[name]) for name in ("window_start_ts", "window_end_ts"))
+        trader, symbol = literal(alert["trader_id"]), literal(alert["symbol"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return (
+        "SELECT entry_ts, order_id, side, order_type, limit_price, order_qty, filled_qty, status, lifetime_ms, venue "
+        f"FROM orders WHERE trader_id = {trader} AND symbol = {symbol} "
+        f"AND entry_ts >= TIMESTAMP '{start - AROUND:%Y-%m-%d %H:%M:%S}' "
+        f"AND entry_ts <= TIMESTAMP '{end + AROUND:%Y-%m-%d %H:%M:%S}' ORDER BY entry_ts"
+    )
+
+
+def _naive_utc(text: Any) -> datetime:
+    moment = datetime.fromisoformat(str(text))
+    return moment.astimezone(UTC) if moment.tzinfo else moment
 
 
 def alert_facts(alert: Mapping[str, Any]) -> list[tuple[str, str]]:

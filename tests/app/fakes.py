@@ -148,6 +148,9 @@ ALERT_ROWS = [
         "n_orders": 41,
         "cancel_ratio": 0.97,
         "deviation_score": 4.2,
+        "assigned_to": None,
+        "window_start_ts": (AS_OF - timedelta(minutes=3 * n, seconds=30)).isoformat(),
+        "window_end_ts": (AS_OF - timedelta(minutes=3 * n)).isoformat(),
         "explanation": "In 30 seconds 41 buy orders were entered and 40 of them cancelled after 0.8 s on average, "
         "while 1,200 shares were sold on the other side; the trader's usual cancel ratio is 34%.",
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+import sqlglot
 from fastapi.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
@@ -19,7 +20,7 @@ from app.apply_verified import verified_query
 from app.changes import Changes
 from app.identity import Identities
 from app.service import build_app
-from app.ui.view_model import Chart, alert_report, assumptions, chart_for, csv_bytes, one_row, plain, scalar
+from app.ui.view_model import Chart, alert_report, assumptions, chart_for, csv_bytes, one_row, orders_sql, plain, scalar
 from nlq.client import Client
 from nlq.contracts import LedgerEntry
 from streaming.connection import KafkaConnection
@@ -258,6 +259,9 @@ def shown_on(at: AppTest) -> str:
 def test_an_alert_is_explained_taken_up_and_closed_by_two_people(page: Page) -> None:
     alerts = other_page(page, "alerts")
     assert "41 buy orders were entered and 40 of them cancelled" in shown_on(alerts)
+    alerts.button(key="AL-0-orders").click().run()
+    assert "trader_id = 'T-0017' AND symbol = 'ACME'" in page.world.fake.asked[-1][0]
+    assert len(alerts.dataframe) == 1
     alerts.button(key="AL-0-take").click().run()
     assert page.world.source.status["AL-0"] == "IN_REVIEW"
     alerts.text_area[0].set_value("two-sided quoting")
@@ -306,6 +310,16 @@ def test_the_draft_report_judges_nothing() -> None:
     ):
         assert fact in text
     assert "guilty" not in text
+
+
+def test_the_orders_of_an_alert_are_those_around_its_evidence_and_no_text_becomes_sql() -> None:
+    sql = orders_sql(ALERT_ROWS[0] | {"symbol": "x' OR '1'='1"})
+    assert sql is not None
+    assert "TIMESTAMP '2026-11-09 15:28:30'" in sql
+    assert "TIMESTAMP '2026-11-09 15:31:00'" in sql
+    where = sqlglot.parse_one(sql, dialect="databricks").args["where"]
+    assert len(list(where.find_all(sqlglot.exp.Or))) == 0
+    assert orders_sql({"trader_id": "T-1"}) is None
 
 
 def test_a_single_short_row_reads_side_by_side() -> None:
