@@ -15,8 +15,6 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-from nlq.draft import DraftError, system_prompt
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -39,20 +37,17 @@ class Warmable(Protocol):
 class ModelPrefix:
     """The kept state of one embedded model server."""
 
-    def __init__(self, url: str, token: str | None, directory: Path, catalogue: Catalogue, model_id: str) -> None:
+    def __init__(self, url: str, token: str | None, file: Path) -> None:
         """Nothing is read or sent yet.
 
         Args:
             url: base of the server's OpenAI-compatible paths.
             token: its bearer token.
-            directory: what the server was told as its `prefix_dir`.
-            catalogue: whose views stand in the instructions.
-            model_id: says which model file; another one's state is of no use.
+            file: where the state is kept, in the server's `prefix_dir`; the name says of what.
         """
         parts = urlsplit(url)
         self._host, self._port, self._token = parts.hostname or "", parts.port or 80, token
-        key = hashlib.sha256(f"{model_id}\0{system_prompt(catalogue)}".encode()).hexdigest()[:24]
-        self._file = directory / f"{key}.slot"
+        self._file = file
         self._seal = self._file.with_suffix(".sha256")
 
     def wait(self, patience_s: float) -> bool:
@@ -121,13 +116,28 @@ class ModelPrefix:
             connection.close()
 
 
+def of_instructions(url: str, token: str | None, directory: Path, catalogue: Catalogue, model_id: str) -> ModelPrefix:
+    """The kept state of one model's instructions; another model's or catalogue's is of no use and has another name."""
+    from nlq.draft import system_prompt
+
+    key = hashlib.sha256(f"{model_id}\0{system_prompt(catalogue)}".encode()).hexdigest()[:24]
+    return ModelPrefix(url, token, directory / f"{key}.slot")
+
+
 def of_embedded(url: str, token: str | None, directory: Path, catalogue: Catalogue) -> ModelPrefix:
     """The kept state of the model that ships with the product, in this version of its runtime."""
     from importlib.metadata import version
 
     from retrieval.models import model_files
 
-    return ModelPrefix(url, token, directory, catalogue, f"{model_files('language')[0].sha256} {version('xllamacpp')}")
+    model_id = f"{model_files('language')[0].sha256} {version('xllamacpp')}"
+    return of_instructions(url, token, directory, catalogue, model_id)
+
+
+def restore_last(url: str, token: str | None, directory: Path) -> bool:
+    """Hand a server that was started again the state that it had; False when there is none."""
+    kept = sorted(directory.glob("*.slot"), key=lambda file: file.stat().st_mtime)
+    return bool(kept) and ModelPrefix(url, token, kept[-1]).restore()
 
 
 def warm(drafter: Warmable, prefix: ModelPrefix | None, patience_s: float = 600.0) -> None:
@@ -141,6 +151,8 @@ def warm(drafter: Warmable, prefix: ModelPrefix | None, patience_s: float = 600.
     if prefix is not None and not prefix.wait(patience_s):
         log.warning("the model server did not answer within %.0f s", patience_s)
         return
+    from nlq.draft import DraftError
+
     began = time.monotonic()
     restored = prefix is not None and prefix.restore()
     try:

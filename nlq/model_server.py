@@ -66,7 +66,7 @@ class ModelServer:
         if prefix_dir is not None:
             prefix_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._options += ["--prefix-dir", str(prefix_dir)]
-        self._log_file = log_file
+        self._log_file, self._prefix_dir = log_file, prefix_dir
         # Held until the server takes it: another program could be given the same free port meanwhile.
         self._reserved: socket.socket | None = _reserve()
         self._port: int = self._reserved.getsockname()[1]
@@ -196,6 +196,11 @@ class ModelServer:
                 self._launch(120.0)
             except (ModelServerError, OSError) as error:
                 log.warning("%s", error)
+                continue
+            if self._prefix_dir is not None:
+                from nlq.model_prefix import restore_last
+
+                restore_last(self.url, self.token, self._prefix_dir)
 
     def _release_port(self) -> None:
         reserved, self._reserved = self._reserved, None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from nlq.draft import ModelUnreachable
-from nlq.model_prefix import ModelPrefix, warm
+from nlq.model_prefix import ModelPrefix, of_instructions, restore_last, warm
 from streaming.catalogue import Catalogue
 
 CATALOGUE = Catalogue.load()
@@ -53,7 +56,7 @@ class Server:
 
     def prefix(self, model="model 1", catalogue=CATALOGUE, token="secret-token"):
         url = f"http://127.0.0.1:{self.http.server_address[1]}/v1"
-        return ModelPrefix(url, token, self.directory, catalogue, model)
+        return of_instructions(url, token, self.directory, catalogue, model)
 
 
 class Drafter:
@@ -110,7 +113,7 @@ def test_without_a_model_nothing_is_kept(server):
 
 def test_a_server_that_does_not_come_is_given_up(tmp_path):
     drafter = Drafter()
-    warm(drafter, ModelPrefix("http://127.0.0.1:9/v1", "t", tmp_path, CATALOGUE, "m"), patience_s=0.1)
+    warm(drafter, ModelPrefix("http://127.0.0.1:9/v1", "t", tmp_path / "m.slot"), patience_s=0.1)
     assert drafter.warmed == 0
 
 
@@ -132,10 +135,25 @@ def test_the_real_server_takes_back_what_it_wrote(language_model, tmp_path):
         return reply.response_metadata["token_usage"]["prompt_tokens_details"]["cached_tokens"]
 
     with ModelServer(language_model, prefix_dir=tmp_path / "kept", context=2048) as first:
-        prefix = ModelPrefix(first.url, first.token, tmp_path / "kept", CATALOGUE, "m")
+        prefix = ModelPrefix(first.url, first.token, tmp_path / "kept" / "m.slot")
         assert tokens_read(first) == 0
         assert prefix.save()
     with ModelServer(language_model, prefix_dir=tmp_path / "kept", context=2048) as second:
-        prefix = ModelPrefix(second.url, second.token, tmp_path / "kept", CATALOGUE, "m")
+        prefix = ModelPrefix(second.url, second.token, tmp_path / "kept" / "m.slot")
         assert prefix.restore()
         assert tokens_read(second) > 40
+        os.kill(second.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        restored = False
+        while not restored and time.monotonic() < deadline:  # it comes back, and with what it had
+            time.sleep(0.5)
+            restored = second.wait_ready(0) and tokens_read(second) > 40
+        assert restored
+
+
+def test_a_server_that_was_killed_gets_back_what_it_had(server):
+    warm(Drafter(), server.prefix())
+    url = f"http://127.0.0.1:{server.http.server_address[1]}/v1"
+    assert restore_last(url, "secret-token", server.directory)
+    assert server.asked == ["save", "restore"]
+    assert not restore_last(url, "secret-token", server.directory / "empty")
