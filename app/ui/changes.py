@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -16,15 +17,25 @@ if TYPE_CHECKING:
 
     from nlq.client import Client
 
+COUNT_TTL_S = 5.0
 STATES = {"APPROVED": "green", "REJECTED": "gray", "FAILED": "red", "EXPIRED": "gray"}
 
 
 def waiting(client: Client, person: Mapping[str, Any]) -> int:
     """How many changes wait for this person's decision."""
+    held: tuple[float, int] | None = st.session_state.get("changes-waiting")
+    if held is not None and time.monotonic() - held[0] < COUNT_TTL_S:
+        return held[1]
     try:
         found = client.changes()
     except ServiceError:
         return 0  # the page itself will say why
+    count = _count(found, person)
+    st.session_state["changes-waiting"] = (time.monotonic(), count)
+    return count
+
+
+def _count(found: Mapping[str, Any], person: Mapping[str, Any]) -> int:
     mine = [c for c in found["changes"] if same_person(c["proposed_by"], str(person["user_id"]))]
     return len(found["changes"]) - len(mine) if found["may_decide"] else 0
 
@@ -87,6 +98,7 @@ def _decide(client: Client, change: Mapping[str, Any], *, approve: bool, reason:
     done = safely(lambda: client.decide(change, approve=approve, reason=reason))
     if done is not None:
         st.session_state["change-said"] = f"{change['id']} is {str(done['state']).lower()}."
+        st.session_state.pop("changes-waiting", None)
         st.rerun()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -138,7 +139,10 @@ def show_grid(table: pa.Table, key: str, *, truncated: bool) -> None:
     """A result as a table that can be sorted and searched, with what is not shown."""
     frame = table.slice(0, SHOWN_ROWS).to_pandas()
     height = min(35 * (len(frame) + 1) + 3, 420)
-    st.dataframe(frame, hide_index=True, width="stretch", height=height, column_config=_columns(table), key=f"{key}-t")
+    st.dataframe(
+        frame, hide_index=True, width="stretch", height=height, column_config=_columns(table), key=f"{key}-t",
+        alt=f"Result with {table.num_rows} rows: {', '.join(table.column_names)}",
+    )  # fmt: skip
     notes = [f"{count_text(table.num_rows)} row{'s' if table.num_rows != 1 else ''}"]
     if table.num_rows > SHOWN_ROWS:
         notes.append(f"the first {count_text(SHOWN_ROWS)} are shown")
@@ -169,6 +173,7 @@ def _show_chart(table: pa.Table, chart: Chart) -> None:
     import altair as alt
 
     frame = table.to_pandas()
+    words = f"{chart.y} by {chart.x}".replace("_", " ")  # read out to who cannot see the chart
     y = alt.Y(f"{_name(chart.y)}:Q", title=chart.y.replace("_", " "))
     if chart.kind == "bar":
         x = alt.X(f"{_name(chart.y)}:Q", title=chart.y.replace("_", " "), axis=alt.Axis(tickCount=6))
@@ -187,8 +192,10 @@ def _show_chart(table: pa.Table, chart: Chart) -> None:
         else:
             drawn = lines.encode(x=x, y=y)
         drawn = drawn.properties(height=260)
-    styled = drawn.configure_view(stroke=None).configure_axis(
-        gridColor=GRID, domainColor=GRID, tickColor=GRID, labelColor=LABEL, titleColor=LABEL
+    styled = (
+        drawn.properties(description=words)
+        .configure_view(stroke=None)
+        .configure_axis(gridColor=GRID, domainColor=GRID, tickColor=GRID, labelColor=LABEL, titleColor=LABEL)
     )
     st.altair_chart(styled, width="stretch")
 
@@ -203,7 +210,7 @@ def _show_foot(exchange: Exchange, answer: Answer, key: str, actions: Actions) -
     left.caption(_freshness(exchange, answer))
     if answer.table is not None and answer.table.num_rows:
         middle.download_button(
-            "CSV", csv_bytes(answer.table), file_name=f"{answer.query_id}.csv", mime="text/csv", key=f"{key}-csv",
+            "CSV", partial(csv_bytes, answer.table), file_name=f"{answer.query_id}.csv", mime="text/csv", key=f"{key}-csv",
             icon=":material/download:", type="tertiary", on_click="ignore",
         )  # fmt: skip
     with right:
