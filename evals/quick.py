@@ -39,7 +39,8 @@ def fill(sql: str) -> str:
 def to_duckdb(sql: str) -> str:
     """Databricks SQL as DuckDB SQL."""
     sql = _WINDOW.sub(r"time_bucket(INTERVAL '\2 \3s', \1)", sql)
-    return sqlglot.transpile(sql, read="databricks", write="duckdb")[0]
+    # Spark's percentile interpolates, as its median does; DuckDB's plain quantile picks a value.
+    return sqlglot.transpile(sql, read="databricks", write="duckdb")[0].replace("QUANTILE(", "QUANTILE_CONT(")
 
 
 @lru_cache(maxsize=4)
@@ -57,7 +58,7 @@ def world(path: Path) -> duckdb.DuckDBPyConnection:
 
 def rows_of(path: Path, sql: str) -> list[tuple[Any, ...]]:
     """Rows of a Databricks statement; cached on disk by statement."""
-    key = hashlib.sha256(f"{path}{sql}".encode()).hexdigest()
+    key = hashlib.sha256(f"{path}{sql}{'cont' if 'percentile' in sql.lower() else ''}".encode()).hexdigest()
     cached = Path(tempfile.gettempdir()) / "nlq_quick" / f"{key}.pickle"
     if cached.exists():
         return pickle.loads(cached.read_bytes())
@@ -137,9 +138,14 @@ def wordings(case: dict[str, Any]) -> list[str]:
 class Kept:
     """A parser whose proposals are kept on disk: they don't change while the rules do."""
 
-    def __init__(self, author: str, load: Any) -> None:
-        self.path = Path(tempfile.gettempdir()) / "nlq_quick" / f"proposals_{author}.pickle"
-        self.held: dict[Any, Any] = pickle.loads(self.path.read_bytes()) if self.path.exists() else {}
+    def __init__(self, author: str, weights: Path, part: str, load: Any) -> None:
+        made = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+        folder = Path(tempfile.gettempdir()) / "nlq_quick"
+        folder.mkdir(exist_ok=True)
+        self.path = folder / f"proposals_{author}_{made}_{part.replace('/', '-')}.pickle"
+        self.held: dict[Any, Any] = {}
+        for path in folder.glob(f"proposals_{author}_{made}_*.pickle"):
+            self.held |= pickle.loads(path.read_bytes())
         self.load = load
         self.parser: Any = None
 
@@ -213,12 +219,17 @@ def main() -> None:
     args.add_argument("--grep", default="")
     args.add_argument("--threshold", type=float, default=0.0)
     args.add_argument("--guided", action="store_true")
+    args.add_argument("--weights", default="", help="folder of fold weights to try; default: the shipped ones")
+    args.add_argument("--part", default="1/1", help="k/n: every n-th case, from the k-th")
     args.add_argument("--oracle", action="store_true", help="proposals read off the gold: the limit of the binder")
     opts = args.parse_args()
     parser: Any = Oracle() if opts.oracle else None
     if opts.parser:
         from nlq.learn import Parser
+        from nlq.learn import parser as shipped
 
+        if opts.weights:
+            shipped.WEIGHTS = Path(opts.weights)
         parser = {}
     engine = interpreter(parser or None)
     engine.guided = opts.guided or opts.oracle
@@ -231,9 +242,11 @@ def main() -> None:
         began = time.perf_counter()
         if opts.parser:
             if author not in parser:
-                parser[author] = Kept(author, lambda a=author: Parser.load(engine.catalogue, without_author=a))
+                path = shipped.weights_for(author)
+                parser[author] = Kept(author, path, opts.part, lambda p=path: Parser.load(engine.catalogue, weights=p))
             engine.parser = parser[author]
-        for case in cases_of(author):
+        part, parts = (int(x) for x in opts.part.split("/"))
+        for case in cases_of(author)[part - 1 :: parts]:
             history = [Turn(question=h["question"], sql=fill(h["sql"])) for h in case.get("history") or ()]
             who = Principal(role=case["role"], desk=case.get("user_desk"))
             for wording in wordings(case)[: 1 if opts.first else None]:

@@ -104,6 +104,8 @@ class Interpreter:
         world = World(self.catalogue, self.lexicon, self.values, as_of)
         rules = self._followed(world, reading, history, proposal) or self._draft(world, reading, ranked, proposal)
         best = self._chosen(world, reading, ranked, proposal, rules)
+        if history and not best.features.get("followup") and best.draft is not None and _leans(rules):
+            best = replace(best, draft=replace(best.draft, confidence=0.5 * best.draft.confidence))
         best = self._verified(question, as_of, best) or self._said_otherwise(reading, rules) or best
         sql = best.draft.sql if best.draft else ""
         views = (
@@ -381,6 +383,12 @@ def _confidence(*, with_parser: bool) -> Confidence | None:
         return Confidence.load(SHIPPED if with_parser and SHIPPED.exists() else RULES_CONFIDENCE)
     except CalibrationError:
         return None
+
+
+def _leans(rules: Interpretation) -> bool:
+    """Whether a question in a conversation names nothing and no time by itself: it may mean what was asked before."""
+    own = ("time", "value", "name", "surname", "spelled", "city")
+    return rules.plan is not None and not any(p.reason in own for p in rules.plan.where)
 
 
 def _declined(why: Outcome, best: Interpretation) -> Interpretation:

@@ -70,6 +70,7 @@ _LINKING = frozenset(
 """Words that may stand between a negation and what it negates."""
 _OUT = frozenset("out aside excluded apart ignored omitted".split())
 """Words that take away what stands before them: "leave crypto out"."""
+_TAKE = frozenset("drop remove bar skip exclude discard strip".split())
 _PERSONS = frozenset("who whos anyone anybody people ppl someone somebody those".split())
 
 
@@ -90,12 +91,27 @@ class Binder:
         known = self.proposal.columns.get((view or self.view, name), {})
         return max(known.get(r, 0.0) for r in roles)
 
+    def _taken_away(self, i: int) -> bool:
+        """ "Leave crypto out", "drop the price collar ones", "outside the derivatives desk"."""
+        mentions = self.reading.mentions
+        after = [m.text.lower() for m in mentions[i + 1 : i + 3]]
+        if after and (after[0] in _OUT or after == ["desk", "out"]):
+            return True
+        for j in range(i - 1, max(-1, i - 4), -1):
+            word = mentions[j].text.lower()
+            if word in _TAKE:
+                self.bound.used.add(j)
+                return True
+            if word == "outside" and mentions[i].kind == "value":
+                return True
+            if mentions[j].kind != "filler":
+                return False
+        return False
+
     def negated(self, i: int) -> bool:
         """Whether a negating word governs mention `i`."""
-        after = [m.text.lower() for m in self.reading.mentions[i + 1 : i + 3]]
-        before = self.reading.mentions[i - 1].text.lower() if i else ""
-        if (after and (after[0] in _OUT or after == ["desk", "out"])) or before in ("outside", "bar", "drop", "skip"):
-            return before != "outside" or self.reading.mentions[i].kind == "value"
+        if self._taken_away(i):
+            return True
         for j in range(i - 1, max(-1, i - 5), -1):
             mention = self.reading.mentions[j]
             if mention.is_op("not"):

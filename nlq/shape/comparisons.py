@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nlq.plan import Part
@@ -40,11 +41,24 @@ def _name_of_view(sh: Shaper) -> None:
 _PRINTS = {"market_trades", "executions"}
 
 
+def _money(sh: Shaper, i: int, number: Number) -> Number:
+    """ "Over 1m" beside a notional or a quantity is a million, not a minute."""
+    if number.unit != "min" or not re.search(r"\dm\b", sh.m[i].text.lower()):
+        return number
+    near = [*sh.near(i, -1, 3), *sh.near(i, 1, 2)]
+    amounts = {s.name for j in near for s in sh.m[j].of("meas")}
+    if amounts & {"notional", "qty", "adv", "max_notional"} or (
+        not amounts and not has(sh.world.catalogue, sh.view, "lifetime_ms")
+    ):
+        return replace(number, value=number.value * 1_000_000, unit=None if amounts else "money")
+    return number
+
+
 def compare_number(sh: Shaper, i: int, mention: Mention, mode: str) -> bool:
     """Bind one number with its comparison; False when no column or figure takes it."""
     compare = mention.compare
     assert compare is not None
-    number = compare.number
+    number = _money(sh, i, compare.number)
     op = compare.op
     after, before = sh.near(i, 1, 3), sh.near(i, -1, 4)
     if number.unit == "times" and compare.explicit and float(number.value).is_integer() and number.value >= 2:

@@ -58,8 +58,29 @@ def corrected(mentions: list[Mention]) -> tuple[list[Mention], list[Mention]]:
                     dropped.update(earlier[-2:] if slot in ("meas", "agg") else earlier[-1:])
                     dropped.update(range(i, after))
             break
+    _instead_of(mentions, words, dropped)
     gone = [mentions[k] for k in sorted(dropped)]
     return [_as_filler(m) if k in dropped else m for k, m in enumerate(mentions)], gone
+
+
+def _instead_of(mentions: list[Mention], words: list[str], dropped: set[int]) -> None:
+    """ "By venue instead of desk": what stands behind is given up, when something of its kind stands before."""
+    for i in range(len(words) - 2):
+        if f"{words[i]} {words[i + 1]}" not in ("instead of", "rather than"):
+            continue
+        for k in range(i + 2, min(i + 6, len(mentions))):
+            slot = _kind_of(mentions[k])
+            if slot is None and mentions[k].kind == "filler":
+                continue
+            if slot is not None and any(_kind_of(mentions[j]) == slot for j in range(i)):
+                dropped.update((i, i + 1, k))
+            break
+
+
+def _kind_of(mention: Mention) -> str | None:
+    """As `_slot`, with all columns that a result may be cut by alike."""
+    dims = mention.of("dim")
+    return "dim" if dims and not mention.of("code") else _slot(mention)
 
 
 def _as_filler(mention: Mention) -> Mention:
