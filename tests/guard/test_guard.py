@@ -134,8 +134,10 @@ def test_time_buckets_may_be_the_first_grouping_key() -> None:
         "SELECT order_id FROM orders o WHERE EXISTS (SELECT 1 FROM executions e WHERE e.order_id = o.order_id)",
     ],
 )
-def test_honest_joins_are_allowed(sql: str) -> None:
-    allowed(sql)
+def test_honest_joins_are_allowed_and_kept_as_they_are(sql: str) -> None:
+    text = allowed(sql)
+    as_given = "".join(sql.lower().replace(" as ", " ").split())
+    assert "".join(text.lower().replace(" as ", " ").split()) == f"{as_given}limit10001"
 
 
 def test_bounds_are_settings() -> None:
