@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
@@ -198,9 +198,14 @@ def _answering(service: Service, work: Callable[[Callable[[str], None]], Answer]
 @router.post("/check")
 def check(service: Parts, body: Statement, asker: Asker) -> dict[str, Any]:
     """The guard's verdict on a statement; runs nothing."""
+    from nlq.guard import GuardLimits
     from nlq.guard import check as guard
 
-    verdict = guard(body.sql, service.world.catalogue, asker)
+    _needs_zone(body.as_of)
+    engine = service.world.engine
+    limits = GuardLimits(purpose_for=engine.parts.purpose_views if engine is not None else frozenset())
+    user = replace(asker, purpose=body.purpose)
+    verdict = guard(body.sql, service.world.catalogue, user, body.as_of or datetime.now(UTC), limits)
     return {
         "allowed": verdict.allowed,
         "rule": verdict.rule,

@@ -237,6 +237,7 @@ def test_check_says_the_rule_and_runs_nothing(setup: Setup, http: TestClient) ->
     allowed = client.check("SELECT COUNT(*) AS n FROM orders")
     assert allowed["allowed"]
     assert "LIMIT" in allowed["sql"]
+    assert client.check("SELECT order_id FROM orders WHERE entry_ts < now()")["allowed"]
     refused = client.check("DROP TABLE orders")
     assert (refused["allowed"], refused["sql"]) == (False, None)
     assert not setup.client(http, "audrey").check("SELECT * FROM orders")["allowed"]
