@@ -20,6 +20,7 @@ from nlq.contracts import Clarification, Draft, LedgerEntry
 from nlq.features import features_of
 from nlq.followup import follow, is_followup, plan_of
 from nlq.ground import ledger_of, leftovers, reading_of
+from nlq.odd_input import contradiction, nonsense, two_questions, unknown_names, unreadable
 from nlq.outcome import Outcome, forbidden, missing_data, open_question, refused_words
 from nlq.shape.build import shape_of
 from nlq.understand.lexicon import Lexicon
@@ -96,7 +97,8 @@ class Interpreter:
         self, question: str, *, as_of: datetime, principal: Principal, history: Sequence[Turn] = ()
     ) -> Interpretation:
         """Understand one question; never raises for what a person may type."""
-        early = refused_words(question, has_history=bool(history)) or missing_data(question)
+        early = refused_words(question, has_history=bool(history)) or unreadable(question, tuple(self.catalogue.views))
+        early = early or missing_data(question)
         proposal = self.parser.propose(question, history, principal.role) if self.parser is not None else None  # type: ignore[attr-defined]
         reading = self.extractor.read(question)
         ranked = sorted(scores(reading, self.catalogue, self.lexicon, proposal).items(), key=lambda p: -p[1])
@@ -115,9 +117,17 @@ class Interpreter:
         if early is None or early.kind != "refuse":
             early = forbidden(reading, views, sql, self.catalogue, principal) or early
         early = early or open_question(reading, has_history=bool(history))
+        if best.draft is None or best.draft.origin != "verified":
+            early = early or self._odd(reading, best, has_history=bool(history))
         if early is not None:
             return _declined(early, best)
         return best
+
+    def _odd(self, reading: Reading, best: Interpretation, *, has_history: bool) -> Outcome | None:
+        """What makes this no question that could be answered, whatever the draft."""
+        if not has_history and (odd := nonsense(reading) or two_questions(reading)):
+            return odd
+        return unknown_names(reading, self.values) or contradiction(reading.question, best.plan)
 
     def _chosen(
         self,
@@ -128,7 +138,7 @@ class Interpreter:
         best: Interpretation,
     ) -> Interpretation:
         """The most believable of the rules' draft, the same steered by learnt roles or over the next view, and the writer's."""
-        if proposal is None or not proposal.forms or best.outcome != "answer" or best.draft is None:
+        if proposal is None or not proposal.main_view or best.outcome != "answer" or best.draft is None:
             return best
         if best.features.get("followup"):
             return best
@@ -304,9 +314,9 @@ class Interpreter:
         if self.confidence is None:
             return 0.95 if not doubts else max(0.05, 0.5 - 0.1 * len(doubts))
         believed = 1.0
-        other = any(features.get(f"is_{kind}") for kind in ("learnt", "guided", "second"))
-        if other and "is_learnt" not in self.confidence.names:
-            return 0.0
+        for kind in ("learnt", "guided", "second"):
+            if features.get(f"is_{kind}") and f"is_{kind}" not in self.confidence.names:
+                return 0.0
         if features.get("has_parser") and "agree_main" not in self.confidence.names:
             # Without a calibration that knows the parser its disagreement can only take trust away.
             doubt = min(features.get("agree_main", 0.0), features.get("agree_outcome", 0.0))
@@ -393,7 +403,7 @@ def _leans(rules: Interpretation) -> bool:
 
 def _declined(why: Outcome, best: Interpretation) -> Interpretation:
     clarification = Clarification(question=why.question, choices=why.choices) if why.kind == "clarify" else None
-    draft = best.draft if why.kind == "clarify" else None
+    draft = best.draft if why.kind == "clarify" and why.readable else None
     return Interpretation(
         outcome=why.kind,
         draft=draft,

@@ -30,6 +30,8 @@ class Outcome:
     reason: str
     question: str = ""
     choices: tuple[str, ...] = ()
+    readable: bool = True
+    """Whether there was a question at all; without one no draft is shown."""
 
 
 @lru_cache(maxsize=1)

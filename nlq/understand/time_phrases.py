@@ -6,6 +6,7 @@ A `TimePhrase` says what was meant, independent of any column; `nlq.understand.t
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -200,6 +201,8 @@ def _clock(m: re.Match[str]) -> TimePhrase | None:
         return None
     if low and high and low > high and low >= "13" and high < "12":
         return None
+    if low and high and low >= high:
+        return TimePhrase("unclear", 0, 0)
     zone = _ZONES[groups.get("zone") or "utc"]
     return TimePhrase("clock", 0, 0, low=low, high=high, zone=zone)
 
@@ -213,8 +216,13 @@ def _date(m: re.Match[str]) -> TimePhrase | None:
     groups = m.groupdict()
     kind = "since_date" if groups.get("since") else "on_date"
     if groups.get("iso"):
+        year, number, day = (int(x) for x in groups["iso"].split("-"))
+        if not 1 <= number <= 12 or not 1 <= day <= monthrange(year, number)[1]:
+            return TimePhrase("unclear", 0, 0)
         return TimePhrase(kind, 0, 0, low=groups["iso"])
     month = next(i for i, name in enumerate(MONTHS, start=1) if name.startswith(groups["month"][:3]))
+    if int(groups["dom"]) > monthrange(int(groups.get("year") or 2024), month)[1]:
+        return TimePhrase("unclear", 0, 0)
     return TimePhrase(kind, 0, 0, low=f"{groups.get('year') or '0000'}-{month:02}-{int(groups['dom']):02}")
 
 
