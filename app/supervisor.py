@@ -254,7 +254,7 @@ class Supervisor:
             if time.monotonic() > say_again:
                 say_again += STILL_STARTING_S
                 self._say(f"service   still starting after {time.monotonic() - began:.0f} s (log: {child.log})")
-            if (shown := detail or state) != told:
+            if body and (shown := detail or state) != told:
                 told = shown
                 self._say(f"service   {shown} …")
             self._stop.wait(0.3)

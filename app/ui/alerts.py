@@ -18,6 +18,7 @@ from app.ui.view_model import (
     orders_sql,
     plain,
     reason_text,
+    worst_first,
 )
 
 if TYPE_CHECKING:
@@ -39,8 +40,12 @@ def alerts_page(client: Client, person: Mapping[str, Any]) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="bottom", key="alert-filter"):
         shown = st.segmented_control("Show", ["Open", "Closed", "All"], default="Open", key="alerts-shown")
+        order = st.segmented_control(
+            "Order", ["Worst first", "Newest first"], default="Worst first", key="alerts-order"
+        )
         st.button("Refresh", icon=":material/refresh:", key="alerts-refresh")
     chosen = [a for a in alerts if shown in (None, "All") or (a.get("status") in OPEN) == (shown == "Open")]
+    chosen = worst_first(chosen) if order != "Newest first" else list(chosen)
     if not chosen:
         st.info("No open alerts." if shown == "Open" else "No alerts.", icon=":material/check_circle:")
     waiting = _waiting(client)
@@ -99,8 +104,8 @@ def _review(client: Client, alert: Mapping[str, Any], key: str, proposed_by: str
         st.caption("Closing takes effect when a second person approves it.")
         with st.form(f"{key}-close", border=False):
             status = st.radio("As", CLOSE_AS, format_func=code_text, horizontal=True)
-            reason = st.text_area("Why", max_chars=1_000, height=90)
-            sent = st.form_submit_button("Propose to close", type="primary")
+            reason = st.text_area("Why", max_chars=1_000, height=90, key=f"{key}-why")
+            sent = st.form_submit_button("Propose to close", type="primary", key=f"{key}-send")
         if sent:
             body = {"alert_id": key, "status": status, "reason": reason}
             if safely(lambda: client.propose("alert", body)) is not None:

@@ -87,8 +87,11 @@ def _show_answer(exchange: Exchange, answer: Answer, key: str, actions: Actions,
     if answer.status is not Status.ANSWERED:
         words, icon, colour = NOTES[answer.status]
         st.badge(words, icon=icon, color=colour)
-    elif answer.reading and not exchange.by_hand:
-        st.text(reading_text(answer.reading))
+    elif not exchange.by_hand:
+        if answer.origin == "verified":
+            st.badge("Approved question", icon=":material/verified:", color="green", help=ORIGINS["verified"])
+        if answer.reading and not answer.reading.startswith(f"As the approved question {exchange.question!r}"):
+            st.text(reading_text(answer.reading))
     if answer.clarification is not None:
         st.text(answer.clarification.question)
         for number, choice in enumerate(answer.clarification.choices):
@@ -177,7 +180,9 @@ def _show_chart(table: pa.Table, chart: Chart) -> None:
     y = alt.Y(f"{_name(chart.y)}:Q", title=chart.y.replace("_", " "))
     if chart.kind == "bar":
         x = alt.X(f"{_name(chart.y)}:Q", title=chart.y.replace("_", " "), axis=alt.Axis(tickCount=6))
-        rows = alt.Y(f"{_name(chart.x)}:N", sort=None, title=None, axis=alt.Axis(labelLimit=180))
+        rows = alt.Y(
+            f"{_name(chart.x)}:N", sort=None if chart.ranked else "-x", title=None, axis=alt.Axis(labelLimit=180)
+        )
         bars = alt.Chart(frame).mark_bar(color=INK, cornerRadiusEnd=2, height={"band": 0.7}).encode(x=x, y=rows)
         drawn = bars.properties(height=alt.Step(26))
     else:
@@ -256,7 +261,7 @@ def _show_evidence(answer: Answer, seconds: float) -> None:
 
 def _freshness(exchange: Exchange, answer: Answer) -> str:
     parts = []
-    if answer.as_of is not None:
+    if answer.as_of is not None and answer.table is not None:
         parts.append(f"Data as of {instant_text(answer.as_of)}")
         age = ((exchange.at or datetime.now(UTC)) - answer.as_of).total_seconds()
         if exchange.as_of is not None:
@@ -264,4 +269,4 @@ def _freshness(exchange: Exchange, answer: Answer) -> str:
         elif age >= 0:
             parts.append(f"{seconds_text(age)} old when answered")
     parts.append(f"took {seconds_text(exchange.seconds)}")
-    return plain(" · ".join(parts))
+    return plain(reading_text(" · ".join(parts)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 AROUND = timedelta(minutes=1)
+SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 MAX_BARS = 30
 MAX_POINTS = 2_000
 MAX_LINES = 8
@@ -50,6 +52,8 @@ class Chart:
     x: str
     y: str
     series: str | None = None
+    ranked: bool = True
+    """The rows come in the order of `y`; bars of others are put in it."""
 
 
 def chart_for(table: pa.Table) -> Chart | None:
@@ -78,17 +82,19 @@ def chart_for(table: pa.Table) -> Chart | None:
         # The first column of words whose values name the rows; without one, bars would pile up.
         for word in words:
             if _distinct(table, word) == table.num_rows:
-                return Chart(kind="bar", x=word, y=_ranked_by(table, numbers))
+                y = _ranked_by(table, numbers)
+                return Chart(kind="bar", x=word, y=y, ranked=_is_ranked(table, y))
     return None
 
 
 def _ranked_by(table: pa.Table, numbers: Sequence[str]) -> str:
     """The number that the rows are sorted by, if there is one: it is what was asked for."""
-    for name in reversed(numbers):
-        values = [v for v in table.column(name).to_pylist() if v is not None]
-        if values == sorted(values) or values == sorted(values, reverse=True):
-            return name
-    return numbers[0]
+    return next((name for name in reversed(numbers) if _is_ranked(table, name)), numbers[0])
+
+
+def _is_ranked(table: pa.Table, name: str) -> bool:
+    values = [v for v in table.column(name).to_pylist() if v is not None]
+    return values == sorted(values) or values == sorted(values, reverse=True)
 
 
 def _distinct(table: pa.Table, column: str) -> int:
@@ -146,6 +152,15 @@ def count_text(number: float) -> str:
     return f"{number:,.0f}".replace(",", " ")
 
 
+def number_text(number: float) -> str:
+    """A measured number as people write it: grouped, four digits that count, never 1.4e+07."""
+    if not math.isfinite(number):
+        return "no value"
+    if number == int(number) or abs(number) >= 10_000:
+        return count_text(number) if abs(number) < 1e15 else f"{number:.4g}"
+    return f"{number:,.2f}".replace(",", " ") if abs(number) >= 1_000 else f"{number:.4g}"
+
+
 def instant_text(instant: datetime | str | None) -> str:
     """An instant in UTC to the second; empty for none."""
     if instant is None or instant == "":
@@ -165,7 +180,7 @@ def scalar(table: pa.Table) -> tuple[str, str] | None:
     elif isinstance(value, int):
         text = count_text(value)
     elif isinstance(value, float):
-        text = count_text(value) if value == int(value) and abs(value) < 1e15 else f"{value:,.4g}"
+        text = number_text(value)
     elif isinstance(value, datetime):
         text = instant_text(value)
     else:
@@ -191,7 +206,9 @@ def reading_text(reading: str) -> str:
 def reason_text(reason: str) -> str:
     """Why there is no answer: the rule's code goes last, where it can be quoted and does not stand in the way."""
     found = re.fullmatch(r"([A-Z][A-Z_]{3,}):\s+(.+)", reason.strip(), re.DOTALL)
-    return f"{found.group(2)} (rule {found.group(1)})" if found else reason
+    if found:
+        return f"{found.group(2)} (rule {found.group(1)})"
+    return reading_text(re.sub(r"^Refused:\s+", "", reason.strip()))  # the heading says so already
 
 
 def assumptions(grounding: Sequence[Any]) -> list[str]:
@@ -230,8 +247,14 @@ def timing_rows(timings: Mapping[str, float]) -> list[dict[str, str]]:
 
 def alert_title(alert: Mapping[str, Any]) -> str:
     """One line for an alert in a list."""
-    when = str(alert.get("created_ts") or "")[11:16]
+    raised = str(alert.get("created_ts") or "")
+    when = f"{datetime.fromisoformat(raised):%d %b %H:%M}" if raised else ""
     return " · ".join(part for part in (when, code_text(alert.get("detector")), str(alert.get("symbol") or "")) if part)
+
+
+def worst_first(alerts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Alerts by severity; of one severity as they were, which is newest first."""
+    return sorted(alerts, key=lambda a: SEVERITIES.index(a["severity"]) if a.get("severity") in SEVERITIES else 9)
 
 
 def code_text(code: Any) -> str:

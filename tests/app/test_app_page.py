@@ -20,7 +20,18 @@ from app.apply_verified import verified_query
 from app.changes import Changes
 from app.identity import Identities
 from app.service import build_app
-from app.ui.view_model import Chart, alert_report, assumptions, chart_for, csv_bytes, one_row, orders_sql, plain, scalar
+from app.ui.view_model import (
+    Chart,
+    alert_report,
+    assumptions,
+    chart_for,
+    csv_bytes,
+    one_row,
+    orders_sql,
+    plain,
+    scalar,
+    worst_first,
+)
 from nlq.client import Client
 from nlq.contracts import LedgerEntry
 from streaming.connection import KafkaConnection
@@ -264,8 +275,8 @@ def test_an_alert_is_explained_taken_up_and_closed_by_two_people(page: Page) -> 
     assert len(alerts.dataframe) == 1
     alerts.button(key="AL-0-take").click().run()
     assert page.world.source.status["AL-0"] == "IN_REVIEW"
-    alerts.text_area[0].set_value("two-sided quoting")
-    next(b for b in alerts.button if b.label == "Propose to close").click().run()
+    alerts.text_area(key="AL-0-why").set_value("two-sided quoting")
+    alerts.button(key="AL-0-send").click().run()
     assert "waits under Changes" in shown_on(alerts)
     own = other_page(page, "changes")
     assert "somebody else decides" in shown_on(own)
@@ -328,6 +339,11 @@ def test_a_single_short_row_reads_side_by_side() -> None:
     assert one_row(by_trader()) is None
 
 
+def test_the_worst_alert_comes_first() -> None:
+    assert [a["severity"] for a in worst_first(ALERT_ROWS)] == ["CRITICAL", "HIGH", "MEDIUM"]
+    assert worst_first([{"severity": None}, {"severity": "LOW"}])[0]["severity"] == "LOW"
+
+
 def test_assumptions_are_named_once() -> None:
     entry = LedgerEntry(phrase="", span=None, predicate="status = 'VALID'", reason="default: valid fills")
     assert assumptions([entry, entry, LedgerEntry(phrase="x", span=(0, 1), predicate="y", reason="time")]) == [
@@ -338,6 +354,8 @@ def test_assumptions_are_named_once() -> None:
 def test_charts_only_where_they_help() -> None:
     assert chart_for(by_minute()) == Chart(kind="line", x="minute", y="volume")
     assert chart_for(by_trader()) == Chart(kind="bar", x="trader_id", y="cancel_ratio")
+    mixed = chart_for(pa.table({"symbol": ["A", "B", "C"], "n": [2, 9, 4]}))
+    assert mixed == Chart(kind="bar", x="symbol", y="n", ranked=False)
     assert chart_for(by_trader().slice(0, 1)) is None
     assert chart_for(pa.table({"a": ["x", "x"], "n": [1, 2]})) is None  # bars would pile up
     assert chart_for(pa.table({"order_id": [1, 2], "alert_id": [3, 4]})) is None
@@ -363,5 +381,8 @@ def test_plain_text_stays_readable_and_makes_no_link() -> None:
 def test_one_value_reads_as_people_write_it() -> None:
     assert scalar(pa.table({"n_orders": [1234567]})) == ("n orders", "1 234 567")
     assert scalar(pa.table({"avg_price": [0.123456]})) == ("avg price", "0.1235")
+    assert scalar(pa.table({"notional": [14_661_234.56]})) == ("notional", "14 661 235")
+    assert scalar(pa.table({"price": [1_234.5]})) == ("price", "1 234.50")
+    assert scalar(pa.table({"ratio": [float("nan")]})) == ("ratio", "no value")
     assert scalar(pa.table({"x": [None]})) == ("x", "no value")
     assert scalar(by_trader()) is None
