@@ -20,7 +20,7 @@ import pytest
 
 from evals.security.planted import DESK, PLANTED, forbidden, plant
 from evals.security.rows import to_duckdb
-from nlq.build import InterpreterPool, Parts
+from nlq.build import InterpreterPool, Parts, _everybody
 from nlq.contracts import Draft, Principal, Status, Turn
 from nlq.draft import Drafted
 from nlq.engine import Engine
@@ -293,6 +293,21 @@ def test_an_approved_question_gives_nobody_more_than_their_role(engine: Engine, 
                 refused += 1
                 assert duck.ran == []
     assert refused
+
+
+@pytest.mark.parametrize("role", ["officer", "analyst"])
+def test_a_model_elsewhere_reads_no_name_whoever_asks(make: Callable[..., Engine], duck: Duck, role: str) -> None:
+    engine = make()
+    engine.parts.people = _everybody(duck.catalogue, engine.parts.interpreter)  # type: ignore[arg-type]
+    engine.parts.drafter = model = Drafts("SELECT 1 AS v FROM orders")
+    named = [row["trader_name"] for row in pq.read_table(WORLD / "traders.parquet").to_pylist() if row["desk"] == DESK]
+    asked = 0
+    for name in named:
+        engine.ask(f"zigzag wobble of {name} in the flurb", user=PEOPLE[role])
+        asked += "zigzag" in model.read
+        assert not any(part in model.read for part in name.split() if not any(c.isdigit() for c in name)), model.read
+        model.read = ""
+    assert asked, "some of these reach the model"
 
 
 def test_names_of_a_view_with_a_demanded_purpose_are_offered_only_with_one(make: Callable[..., Engine]) -> None:
