@@ -36,9 +36,22 @@ WITHOUT_BROKER_S = 3.0
 
 def directory_world(settings: Settings, directory: Path) -> World:
     """A world of files, without Kafka."""
+    opened: list[Parts] = []
+
+    def open_parts(_: Callable[[str], None]) -> Parts:
+        parts = directory_parts(settings, directory, warm_up=False)
+        opened.append(parts)
+        return parts
+
+    def clock() -> dict[str, Any]:
+        if not opened:
+            return {}
+        with opened[-1].source.snapshot() as snapshot:  # of files this reads nothing but the declared time
+            return {"as_of": snapshot.as_of.isoformat()}
+
     return World(
-        Catalogue.load(directory), lambda _: directory_parts(settings, directory, warm_up=False), name=directory.name,
-        data=settings.data, when_ready=revalidate, model_state=ModelLook(settings),
+        Catalogue.load(directory), open_parts, name=directory.name, data=settings.data, stream_status=clock,
+        when_ready=revalidate, model_state=ModelLook(settings),
     )  # fmt: skip
 
 

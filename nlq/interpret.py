@@ -178,7 +178,7 @@ class Interpreter:
             origin="verified",
             confidence=0.995,
             ledger=ledger,
-            reading=f"As the approved question {match.entry.question!r}.",
+            reading=match.reading or f"As the approved question {match.entry.question!r}.",
         )
         return replace(best, outcome="answer", draft=draft, clarification=None, reason=None, doubts=())
 

@@ -38,6 +38,7 @@ from nlq.verified_form import (
     now,
     parameterised,
     parse_select,
+    stated,
     words_of,
 )
 
@@ -60,6 +61,11 @@ class Match:
     sql: str
     """Spark SQL with `{as_of}` and `{as_of_date}` still in it."""
     values: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def reading(self) -> str:
+        """What the answer is, in the words that were approved; empty when there are none."""
+        return stated(self.entry.reading, self.entry.slots, self.values)
 
 
 class VerifiedQueries:

@@ -136,6 +136,8 @@ def parameterised(question: str, sql: str, author: str, catalogue: Catalogue, *,
         shown = re.escape(slot.value)
         pattern = rf"(?<![\w.]){shown}(?![\w.])" if slot.column == "number" else rf"'{shown}'"
         template = re.sub(pattern, f"{{{slot.name}}}", template)
+        # The sentence goes with the values, too: it must not name one person over another one's rows.
+        reading = re.sub(rf"(?<![\w.]){shown}(?![\w%]|\.\d)", f"{{{slot.name}}}", reading, flags=re.IGNORECASE)
     identity = hashlib.sha256(" ".join(words_of(text)).encode()).hexdigest()[:12]
     return VerifiedQuery(
         id=f"vq-{identity}",
@@ -198,6 +200,13 @@ def _value(slot: Slot, given: str, resolve: Resolver | None) -> str | None:
     if resolve is None:
         return slot.value if given == slot.value.lower() else None
     return resolve(slot.column, given)
+
+
+def stated(reading: str, slots: Sequence[Slot], values: dict[str, str]) -> str:
+    """A reading with this question's values in it; those that it does not name are added."""
+    left = [values[slot.name] for slot in slots if f"{{{slot.name}}}" not in reading and slot.name in values]
+    text = _put(reading, values)
+    return f"{text.rstrip('. ')} (for {', '.join(left)})." if text and left else text
 
 
 def _put(text: str, values: dict[str, str]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app.ui.conversation import EARLIER, NOW, conversation, is_idle
-from app.ui.view_model import alert_title, code_text, count_text, instant_text, plain, seconds_text, worst_first
+from app.ui.view_model import alert_short, code_text, count_text, instant_text, plain, seconds_text, worst_first
 from nlq.client import ServiceError
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _alerts(client: Client) -> None:
     st.markdown(f"**Open alerts** :gray-badge[{len(waiting)}]")
     for alert in worst_first(waiting)[:SHOWN_ALERTS]:
         colour = SEVERITY.get(str(alert.get("severity")), "gray")
-        st.markdown(f":{colour}-badge[{plain(code_text(alert.get('severity')))}] {plain(alert_title(alert))}")
+        st.markdown(f":{colour}-badge[{plain(code_text(alert.get('severity')))}] {plain(alert_short(alert))}")
     if not waiting:
         st.caption("None.")
     elif len(waiting) > SHOWN_ALERTS:

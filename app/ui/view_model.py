@@ -245,6 +245,11 @@ def timing_rows(timings: Mapping[str, float]) -> list[dict[str, str]]:
     ]
 
 
+def alert_short(alert: Mapping[str, Any]) -> str:
+    """Detector and instrument, for a narrow list."""
+    return " · ".join(part for part in (code_text(alert.get("detector")), str(alert.get("symbol") or "")) if part)
+
+
 def alert_title(alert: Mapping[str, Any]) -> str:
     """One line for an alert in a list."""
     raised = str(alert.get("created_ts") or "")
@@ -374,7 +379,7 @@ def change_facts(change: Mapping[str, Any]) -> list[dict[str, str]]:
         case "verified_query":
             rows = [
                 ("Question", body.get("question")),
-                ("Also matches", body.get("form")),
+                ("Also matches", body.get("form") if body.get("slots") else ""),
                 ("Answers", body.get("reading") or ""),
             ]
             if body.get("replaces"):

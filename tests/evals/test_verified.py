@@ -88,6 +88,21 @@ def test_a_value_of_the_same_kind_fills_the_slot(store: VerifiedQueries) -> None
     assert match.values == {"trader_id_1": "T106"}
 
 
+def test_the_reading_goes_with_the_values(tmp_path: Path) -> None:
+    """It must not name one person over another one's rows."""
+    store = VerifiedQueries.open(CATALOGUE, tmp_path, shipped=None)
+    for reading, shown in (
+        ("Orders of T44 cancelled today without a fill.", "Orders of T106 cancelled today without a fill."),
+        ("Cancelled orders without a fill.", "Cancelled orders without a fill (for T106)."),
+        ("", ""),
+    ):
+        entry = store.approve(store.propose(QUESTION, SQL, "ana", reading=reading).id, "ben")
+        match = store.match("How many orders did T106 cancel today without any fill?", resolve)
+        assert match is not None
+        assert match.entry.version == entry.version
+        assert match.reading == shown
+
+
 def test_a_value_cannot_be_more_than_a_literal(store: VerifiedQueries) -> None:
     """Quotes in a resolved value stay inside the literal."""
     match = store.match(QUESTION, lambda column, words: "x' OR '1'='1")
