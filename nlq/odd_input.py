@@ -152,14 +152,18 @@ def contradiction(question: str, plan: Plan | None) -> Outcome | None:
     for k, one in enumerate(said):
         for two in said[k + 1 :]:
             if _exclude(one, two):
-                choices = tuple(
-                    re.sub(r"\s+", " ", question.replace(p.phrase, "")).replace(" and ?", "?").strip(" ,")
-                    for p in (two, one)
-                )
+                choices = tuple(_without(question, p.phrase) for p in (two, one))
                 other = f"not {one.phrase!r}" if one.phrase == two.phrase else repr(two.phrase)
                 text = f"Nothing can be both {one.phrase!r} and {other}. Which do you mean?"
                 return Outcome(kind="clarify", reason=text, question=text, choices=choices)
     return None
+
+
+def _without(question: str, phrase: str) -> str:
+    """The question without one condition and the conjunction that led to it or away from it."""
+    gone = re.escape(phrase)
+    left = re.sub(rf"\s*\b(?:and|but|or)\s+{gone}|{gone}\s+(?:and|but|or)\b|{gone}", " ", question, count=1)
+    return re.sub(r"\s+", " ", left).strip(" ,")
 
 
 def _exclude(one: Part, two: Part) -> bool:

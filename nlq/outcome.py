@@ -61,6 +61,14 @@ def refused_words(question: str, *, has_history: bool = False) -> Outcome | None
     return None
 
 
+_YEAR = re.compile(
+    r"\b(?:in|since|from|before|until|till|of|during|year|back to|after|early|late|mid|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+    r"|q[1-4])[ -](?:the )?(?:year )?((?:19|20)\d\d)\b(?!-\w)",
+    re.IGNORECASE,
+)
+"""A year that is said as one; "over 2000" is a number."""
+
+
 def missing_data(question: str) -> Outcome | None:
     """Asks for something that no view holds."""
     for pattern, rule in _rules()["unanswerable"]:
@@ -69,7 +77,7 @@ def missing_data(question: str) -> Outcome | None:
                 kind="unanswerable",
                 reason=f"There is no data about {rule['missing']}. The nearest that exists: {rule['nearest']}.",
             )
-    years = [int(y) for y in re.findall(r"(?<![\w-])(?:19|20)\d\d\b(?!-\w)", question)]
+    years = [int(y) for y in _YEAR.findall(question)]
     if any(y < 2024 for y in years):
         return Outcome(kind="unanswerable", reason="The data does not go back that far.")
     return None

@@ -257,6 +257,8 @@ def _after(tokens: Sequence[Token], j: int) -> tuple[str, int] | None:
     lows = [t.low for t in tokens[j : j + 3]]
     for n in (2, 1):
         if len(lows) >= n and (op := _AFTER.get(tuple(lows[:n]))):
+            if lows[0] == "and" and j + n < len(tokens) and number_at(tokens, j + n) is not None:
+                return None  # "over 100 and under 500": the word belongs to the next number
             return op, j + n
     return None
 
