@@ -136,6 +136,8 @@ class World:
                 stream = {"state": "unknown", "detail": type(error).__name__}
         engine = self.engine
         model, model_detail = self._model_state()
+        if model == "none" and engine is not None and engine.parts.drafter is not None:
+            model = "ready"  # the service runs it itself
         return {
             "state": self.state,
             "detail": self.detail,
