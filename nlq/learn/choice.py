@@ -44,14 +44,18 @@ def candidates(
     """
     written = written_drafts(proposal, slots)
     texts = [parts_of(w.sql) for w in written]
+    plan = parts_of(drafts[0][1])
+    guided = next((parts_of(sql) for kind, sql, _ in drafts if kind == "guided"), None)
     out: list[Candidate] = []
     for kind, sql, features in drafts:
         if any(c.sql == sql for c in out):
             continue
         marked = {} if kind == "plan" else {f"is_{kind}": 1.0}
-        beside = _beside(parts_of(sql), written, texts)
-        out.append(Candidate(kind=kind, sql=sql, features={**features, **marked, **beside}))
-    plan = parts_of(drafts[0][1])
+        parts = parts_of(sql)
+        other = plan if kind == "guided" else guided
+        if parts is not None and other is not None:
+            marked |= {f"g_{n}": v for n, v in compare(parts, other).items()}
+        out.append(Candidate(kind=kind, sql=sql, features={**features, **marked, **_beside(parts, written, texts)}))
     general = {f"v_{n}": drafts[0][2][n] for n in _OF_QUESTION if n in drafts[0][2]}
     for draft, parts in zip(written, texts, strict=True):
         if parts is None:
@@ -71,10 +75,9 @@ def candidates(
 
 def _beside(plan: Parts | None, written: Sequence[WrittenDraft], texts: Sequence[Parts | None]) -> dict[str, float]:
     """A draft of the rules against what the writer would have written."""
-    out = {"w_any": float(bool(written))}
     if not written or plan is None:
-        return out
-    out |= {f"w_{n}": v for n, v in written[0].features.items()}
+        return {}
+    out = {f"w_{n}": v for n, v in written[0].features.items()}
     if texts[0] is not None:
         out |= {f"w_{n}": v for n, v in compare(plan, texts[0]).items()}
     out["w_same_any"] = max((compare(plan, t)["same"] for t in texts if t is not None), default=0.0)

@@ -67,7 +67,7 @@ class Parser:
             WeightsError: the weights are missing, damaged or of another layout.
         """
         directory = find_directory(encoder)
-        path = Path(weights) if weights is not None else _weights_for(without_author)
+        path = Path(weights) if weights is not None else weights_for(without_author)
         card, state = read_weights(path)
         recipe = card["recipe"]
         base = Encoder(directory, rank=recipe["rank"], tuned_layers=recipe["tuned_layers"])
@@ -182,7 +182,12 @@ def _writer(network: Network, card: dict[str, Any], path: Path) -> Writer:
     return writer
 
 
-def _weights_for(without_author: str | None) -> Path:
+def weights_for(without_author: str | None) -> Path:
+    """The shipped weights file, or the fold's that never saw an author.
+
+    Raises:
+        WeightsError: no fold leaves the author out.
+    """
     if without_author is None:
         return WEIGHTS / "parser.safetensors"
     for card in sorted(WEIGHTS.glob("fold-*.json")):

@@ -41,17 +41,17 @@ class Recipe:
     afterwards, at some four times the cost of an epoch.
     """
 
-    head_epochs: int = 4
+    head_epochs: int = 8
     cycles: int = 1
     """How often the heads' `head_epochs` are gone through, each time with the rate up and down again."""
-    writer_epochs: int = 8
+    writer_epochs: int = 0
     """On the frozen encoder; 0 makes no writer."""
     tuned_epochs: int = 6
-    batch_size: int = 32
-    rank: int = 16
-    tuned_layers: int = 6
+    batch_size: int = 48
+    rank: int = 0
+    tuned_layers: int = 0
     head_rate: float = 3e-3
-    tuned_rate: float = 8e-4
+    tuned_rate: float = 4e-4
     tuned_head_rate: float = 1e-3
     writer_rate: float = 1e-3
     writer_weight: float = 1.5
