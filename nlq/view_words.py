@@ -90,7 +90,7 @@ def wording_votes(reading: Reading, *, own: bool, out: dict[str, float]) -> None
     if _HOURS.search(text) and _SESSION.search(text) and "trading_calendar" in out and not nouns:
         venue = any(h.category == "venue" for m in reading.mentions for h in m.hits)
         out["trading_calendar"] += 3.0 if venue or any(m.is_dim("venue") for m in reading.mentions) else 0.0
-    cancels = r"\b(?:how many|number of|count of) (?:order )?(?:cancels|cancellations|cxls)\b"
+    cancels = r"\b(?:cancels|cancellations|cxls)\b(?! (?:their|his|an|the|orders))"
     rolling = any(m.time is not None and m.time.kind == "rolling" for m in reading.mentions)
     if "order_events" in out and rolling and re.search(cancels, text):
         out["order_events"] += 1.6

@@ -45,7 +45,8 @@ def scores(reading: Reading, catalogue: Catalogue, lexicon: Lexicon, proposal: P
             continue
         if any(s.kind == "view" for s in mention.senses):
             for sense in mention.of("view"):
-                weak = any(s.kind in ("dim", "code", "meas") for s in mention.senses)
+                single = mention.end - mention.start == 1
+                weak = single and any(s.kind in ("dim", "code", "meas") for s in mention.senses)
                 out[sense.name] += (
                     (0.5 if weak else 3.0)
                     + (0.6 if first and not weak else 0)

@@ -106,10 +106,23 @@ def _metric(b: Binder) -> None:
             return
 
 
+def _short_or_shut(b: Binder) -> None:
+    """ "Half days and holidays": either of the two, since no day is both."""
+    half = next((p for p in b.bound.where if p.sql == "is_half_day"), None)
+    shut = next((p for p in b.bound.where if p.sql.startswith("NOT is_trading_day")), None)
+    if half is None or shut is None:
+        return
+    rest = [p for p in b.bound.where if p is not half and p is not shut]
+    either = f"({half.sql} OR ({shut.sql}))"
+    phrase = f"{half.phrase}, {shut.phrase}"
+    b.bound.where = [*rest, Part(sql=either, phrase=phrase, span=half.span, reason=half.reason)]
+
+
 def _session(b: Binder) -> None:
     """Sessions: which are open now, and today's where no day is said."""
     if b.view != "trading_calendar":
         return
+    _short_or_shut(b)
     words = {m.text.lower() for m in b.reading.mentions}
     now = clock_of(b).now
     today = f"trade_date = {clock_of(b).today}"

@@ -81,12 +81,12 @@ def columns_of(node: exp.Expr) -> set[str]:
 def change_numbers(work: Work) -> None:
     """Every number of the follow-up: in the place of the one that stood there, or as a new condition."""
     for i, m in enumerate(work.reading.mentions):
+        if m.compare is not None and m.compare.number.unit in ("s", "min", "h") and _bucket(work, i, m.compare):
+            continue
         if m.compare is None or i in work.edit.used:
             continue
         number = m.compare.number
         unit = number.unit
-        if unit in ("s", "min", "h") and _bucket(work, i, m.compare):
-            continue
         if unit in ("s", "min", "h", "d") and (_lifetime(work, i, m.compare) or _span(work, i, m.compare)):
             continue
         if m.compare.explicit and _having(work, i, m.compare):

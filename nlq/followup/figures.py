@@ -181,8 +181,11 @@ def _regroup(work: Work, dims: list[Dim]) -> None:
     tree, old = work.tree, work.keys
     fresh = [d for d in dims if d.sql not in old]
     work.edit.used |= {d.i for d in dims}
+    fresh = [d for d in fresh if d.led or not work.reading.mentions[d.i].of("meas")]
     if not fresh:
         return
+    if not fresh[0].led and len(work.reading.tokens) > 6:
+        work.edit.doubts.append("whether the figures are to be cut by this")
     new = exp.column(fresh[0].sql)
     group = tree.args.get("group")
     instead = _INSTEAD.search(work.reading.question) or any(d.sql in old for d in dims)

@@ -96,6 +96,8 @@ def compare_number(sh: Shaper, i: int, mention: Mention, mode: str) -> bool:
         return True
     if number.unit in MILLISECONDS and _duration(sh, i, op, number):
         return True
+    if number.unit in MILLISECONDS and not compare.explicit and "exactly" not in mention.text.lower():
+        return False
     if number.unit in ("s", "min", "h", "d", "ms") and has(sh.world.catalogue, sh.view, "lifetime_ms"):
         return _keep(sh, i, f"lifetime_ms {op} {literal(number.value * MILLISECONDS[number.unit])}", "lifetime")
     if number.unit in ("s", "min", "h", "d") and sh.view == "alerts" and op in (">", ">="):

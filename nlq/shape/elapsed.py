@@ -55,6 +55,8 @@ def find_span(sh: Shaper) -> None:
         if first is None or last is None or first == last:
             continue
         sql = f"(unix_micros({last}) - unix_micros({first})) / 1000.0"
+        if (first, last) == ("entry_ts", "end_ts"):
+            sql = "lifetime_ms"
         agg = next(
             ((i, s.name) for i, m in enumerate(sh.m) if sh.free(i) for s in m.of("agg") if s.name in AGG_SQL), None
         )

@@ -45,7 +45,7 @@ def compare_columns(sh: Shaper) -> None:
     """Conditions that set one column against another, with or without a factor."""
     figures = _figures(sh)
     for (i, _, one), (j, _, two) in itertools.pairwise(figures):
-        if one == two or not (sh.free(i) and sh.free(j)):
+        if one == two or "." in one + two or not (sh.free(i) and sh.free(j)):
             continue
         number = next((k for k in range(i + 1, j) if sh.m[k].compare is not None), None)
         if number is not None:

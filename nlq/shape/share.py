@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from nlq.plan import Part
+from nlq.shape.comparisons import compare_number
 from nlq.shape.state import Measure, Shaper
 
 _RATES = ("cancel_ratio", "reject_rate", "fp_rate", "fill_rate")
@@ -28,6 +29,7 @@ def settle_share(sh: Shaper) -> None:
         sh.measures = [Measure(x.i, f"{scale}{x.sql}", "", x.alias, x.agg, x.name) for x in sh.measures]
         sh.used |= set(marks)
         return
+    _compared(sh, marks)
     parts = _numerator(sh, marks)
     if not parts:
         sh.doubts.append("a share of what is not clear")
@@ -45,6 +47,14 @@ def settle_share(sh: Shaper) -> None:
     sh.measures = [x for x in sh.measures if x.agg != "count" or beside]
     sh.measures.append(Measure(marks[0], text, "", "pct" if percent else "share", "share"))
     sh.used |= set(marks)
+
+
+def _compared(sh: Shaper, marks: list[int]) -> None:
+    """ "The share that lived under 500 ms": a comparison behind the mark may make the part."""
+    for i, m in enumerate(sh.m):
+        if i > marks[0] and sh.free(i) and m.compare is not None and m.compare.explicit:
+            if m.compare.number.unit not in ("pct", "times"):
+                compare_number(sh, i, m, "list")
 
 
 def _whole(sh: Shaper, condition: str) -> None:

@@ -70,9 +70,13 @@ def absence(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:
         )
         for p in inner_where
     )
+    led = [d for d in sh.dims if d.led and has(sh.world.catalogue, sh.view, d.sql)]
+    counted = led or any(x.agg == "count" for x in sh.measures)
     return Plan(
         view=sh.view,
         where=outer_where,
-        shown=shown,
+        shown=() if counted else shown,
+        keys=tuple(Part(sql=d.sql, alias=d.alias, reason="grouping") for d in led),
+        measures=(Part(sql="count(*)", alias="n", reason="measure"),) if counted else (),
         absent=Plan(view=options[0], where=inner_where, keys=(Part(sql=link, alias=link),)),
     )

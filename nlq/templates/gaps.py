@@ -27,11 +27,13 @@ def gap(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:
         or sh.view not in ("market_trades", "executions", "quotes", "orders", "order_events")
     ):
         return None
+    if re.search(r"\bprice|\bmoves?\b|percent|%|\bpx\b", text):
+        return None  # a step of the price, not of time
     if not re.search(r"longest|biggest|largest|max|greatest|widest", text):
         return None
     per = (
         60_000_000.0
-        if re.search(r"\bmin(?:ute)?s\b", text)
+        if re.search(r"\bmin(?:ute)?s\b|\(min\)|\bin min\b", text)
         else 3_600_000_000.0
         if "hours" in text
         else 1000.0

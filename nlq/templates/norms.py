@@ -139,8 +139,13 @@ def instrument_norm(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:
             return None
     else:
         return None
+    if rank is not None and rank.limit == 20:
+        rank = None  # the average day of the last twenty
     condition = ""
     for i, m in enumerate(sh.m):
+        if m.compare is not None and m.compare.explicit and m.compare.number.unit in (None, "qty"):
+            if i not in sh.used and m.compare.number.value > 50:
+                return None  # a figure of its own, not a multiple of the norm
         if m.compare is None or i in sh.used or m.compare.number.unit not in (None, "times", "pct"):
             continue
         number, op = m.compare.number, m.compare.op

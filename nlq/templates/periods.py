@@ -29,6 +29,8 @@ def two_periods(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:
         re.I,
     ):
         return None
+    if any(d.led and d.sql.startswith(("trade_date", "CAST(", "date_trunc")) for d in sh.dims):
+        return None  # a figure a day or an hour, each against the one before
     if not sh.measures and len(times) <= 2:
         loose = next(((i, name, sql) for i, name, sql in sh.loose if name in ("qty", "notional")), None)
         figure = (

@@ -54,7 +54,9 @@ def own_and_market(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:
         if d.grouped or (d.target and d.sql == "symbol")
     )
     percent = re.search(r"percent|pct|%", text)
-    ratio = percent or re.search(r"share|fraction|proportion|ratio|part of|divided", text)
+    ratio = percent or re.search(
+        r"share|fraction|proportion|ratio|part of|divided|\w\s*/\s*(?:public|market|tape|the)", text
+    )
     combine = (
         "beside"
         if vwap and not re.search(r"percent|pct|%|ratio", text)
@@ -64,6 +66,8 @@ def own_and_market(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:
         if ratio
         else "beside"
     )
+    alone = {p.sql.split(" ")[0] for p in ours.where} & {"session_phase", "liquidity"}
+    lost = [column for column in alone if not any(p.sql.startswith(column) for p in theirs.where)]
     their_where = tuple(p for p in theirs.where if not p.sql.startswith(("aggressor_side", "side")))
     having = []
     for i, m in enumerate(sh.m):
@@ -81,7 +85,7 @@ def own_and_market(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:
     if having and not keys:
         keys = (Part(sql="symbol", alias="symbol", reason="grouping"),)
     sh.used |= ours.used | theirs.used
-    sh.doubts = [d for d in ours.doubts if d in theirs.doubts]
+    sh.doubts = [d for d in ours.doubts if d in theirs.doubts] + [f"{c} is not on the tape" for c in lost]
     consume(
         sh,
         r"our|we|us|own|firm|tape|market|public|percent|%|pct|share|volume|qty|quantity|vwap|against|versus|vs|next to|compare|ratio|total|name|symbol|stock|shares|over|number|turnover|notional|fraction|proportion|part|per|each|every|by|price|average|weighted|print|traded|trade",

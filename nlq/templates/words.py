@@ -24,7 +24,8 @@ def seen(sh: Shaper, view: str) -> bool:
 def consume(sh: Shaper, pattern: str) -> None:
     """Mark every mention whose words match as used."""
     for i, m in enumerate(sh.m):
-        if re.search(pattern, m.text, re.I):
+        stated = m.kind == "value" or (m.compare is not None and m.compare.explicit)
+        if not stated and re.search(rf"\b(?:{pattern})|%", m.text, re.I):
             sh.used.add(i)
 
 

@@ -159,7 +159,7 @@ BEFORE = {
     ">=": "at least|greater than or equal to|more than or equal to|no smaller than|no fewer than|no less than|not less than|minimum of|minimum|min|from|>=|≥|a minimum of",
     ">": "more than|over|above|greater than|bigger than|larger than|higher than|exceeding|exceed|exceeds|exceeded|upwards of|in excess of|surpassing|topping|greater then|more then|"
     "beyond|past|longer than|wider than|worse than|older than|north of|>|beats|topped|further than|better than|dearer than",
-    "<=": "at most|no more than|not more than|up to|no longer than|maximum|max|<=|≤|less than or equal to|within",
+    "<=": "at most|no more than|not more than|up to|no longer than|maximum|max|<=|≤|less than or equal to|within|with in",
     "<": "less than|under|below|fewer than|smaller than|shorter than|lower than|quicker than|inside|<|short of|cheaper than|tighter than|faster than",
     "=": "exactly|equal to|equals|=",
     "<>": "other than|!=",

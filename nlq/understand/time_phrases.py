@@ -316,7 +316,7 @@ _PATTERNS = [
     (_simple("week"), _p(r"(?:since|from) the (?:start|beginning) of (?:this|the(?: current)?) week(?: (?:on ?wards?|(?:up )?(?:to|till?|until) (?:now|today)))?")),
     (_simple("last_week"), _p(_FILL + r"(?:last|previous|prior|preceding) (?:calendar|trading|business|working|full) week")),
     (_simple("before_week"), _p(r"(?:before|prior to|earlier than) (?:this|the current) week")),
-    (_simple("before_today"), _p(r"(?:prior to|earlier than|ahead of|up to but not including|before) (?:today|the current (?:trading )?day|the as of date|this session)|(?:up to(?: and including)?|until|through) yesterday|on (?:any )?(?:earlier|previous|prior) (?:days?|dates?|sessions?)")),
+    (_simple("before_today"), _p(r"(?:trade date |trade_date )?(?:<|before|earlier than) (?:today|2day)|(?:prior to|earlier than|ahead of|up to but not including|before) (?:today|the current (?:trading )?day|the as of date|this session)|(?:up to(?: and including)?|until|through) yesterday|on (?:any )?(?:earlier|previous|prior) (?:days?|dates?|sessions?)")),
     (_simple("yesterday"), _p(r"(?:on |in |during |for )?(?:the )?(?:last|previous|prior|preceding) (?:completed|full|business|trading|working) (?:session|day)(?: before today)?")),
     (_simple("unclear"), _p(r"(?:on )?(?:the )?day before yesterday|next (?:" + _DAY + r")|overnight|last night|(?:in the )?last full minute|(?:in |over |during |within )?(?:the )?(?:last|past) (?:year|quarter|few (?:minutes|hours|days|weeks)|" + _N + r" (?:trading days|sessions|business days|working days))|yesterday (?:morning|afternoon|evening)")),
     (_dates, _p(r"(?:from |between )?(?P<first>20\d\d-\d\d-\d\d) (?:and|to|till?|until|through) (?P<last>20\d\d-\d\d-\d\d)")),
