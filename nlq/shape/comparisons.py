@@ -7,15 +7,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nlq.plan import Part
+from nlq.shape.counted import bind_count, bind_group_count
 from nlq.shape.figures import row_sql
-from nlq.shape.state import MILLISECONDS, Measure, Shaper
+from nlq.shape.said import Said, keep, keep_having
+from nlq.shape.spans import bind_span
+from nlq.shape.state import Shaper
 from nlq.understand.numbers import literal
-from nlq.understand.times import Clock, interval
 from nlq.views import has
 
 if TYPE_CHECKING:
     from nlq.understand.numbers import Number
     from nlq.understand.reading import Mention
+
+_SPANS = ("s", "min", "h", "d", "w", "mon", "ms")
+_RATIOS = ("cancel_ratio", "fill_rate", "reject_rate", "fp_rate", "share")
 
 
 def compare_numbers(sh: Shaper, mode: str) -> None:
@@ -38,9 +43,6 @@ def _name_of_view(sh: Shaper) -> None:
                 sh.used.add(i)
 
 
-_PRINTS = {"market_trades", "executions"}
-
-
 def _money(sh: Shaper, i: int, number: Number) -> Number:
     """ "Over 1m" beside a notional or a quantity is a million, not a minute."""
     if number.unit != "min" or not re.search(r"\dm\b", sh.m[i].text.lower()):
@@ -59,144 +61,54 @@ def compare_number(sh: Shaper, i: int, mention: Mention, mode: str) -> bool:
     compare = mention.compare
     assert compare is not None
     number = _money(sh, i, compare.number)
-    op = compare.op
-    after, before = sh.near(i, 1, 3), sh.near(i, -1, 4)
-    if number.unit == "times" and compare.explicit and float(number.value).is_integer() and number.value >= 2:
-        return _times(sh, i, op, number, before, after)
-    if not compare.explicit and number.unit in (None, "times"):
+    said = Said(i, mention, compare.op, number, compare.explicit, sh.near(i, -1, 4), sh.near(i, 1, 3))
+    if number.unit == "times" and said.explicit and float(number.value).is_integer() and number.value >= 2:
+        return _times(sh, said)
+    if not said.explicit and number.unit in (None, "times"):
         return _bare(sh, i, number)
-    if sh.view == "order_flow_30s" and number.unit is None:
-        for j in [*after[:1], *before[:2]]:
-            column = _flow_column(sh, j)
-            if column:
-                sh.used.add(j)
-                return _keep(sh, i, f"{column} {op} {number.text}", "count in the window")
-    if sh.view == "trade_stats_1m" and number.unit is None and compare.explicit:
-        for j in after[:1]:
-            views = {s.name for s in sh.m[j].of("view")} if sh.m[j].kind == "sense" else set()
-            column = (
-                "n_quotes" if "quotes" in views else "n_trades" if sh.m[j].is_op("trades") or views & _PRINTS else ""
-            )
-            if column:
-                sh.used.add(j)
-                return _keep(sh, i, f"{column} {op} {number.text}", "count in the minute")
-    share = next((x for x in sh.measures if x.agg == "share"), None)
-    if share is not None and (number.unit in ("pct", "times") or number.value < 1) and mode == "grouped":
-        value = number.value if number.unit == "pct" or number.value > 1 else number.value * 100
-        value = value if "100.0 *" in share.sql else value / 100
-        sh.having.append(
-            Part(
-                sql=f"{share.sql} {op} {literal(round(value, 10))}",
-                phrase=mention.text,
-                span=mention.span,
-                reason="comparison",
-            )
-        )
-        sh.used.add(i)
+    if bind_count(sh, said) or (mode == "grouped" and _against_share(sh, said)):
         return True
-    if number.unit in MILLISECONDS and _duration(sh, i, op, number):
-        return True
-    if number.unit in MILLISECONDS and not compare.explicit and "exactly" not in mention.text.lower():
-        return False
-    if number.unit in ("s", "min", "h", "d", "ms") and has(sh.world.catalogue, sh.view, "lifetime_ms"):
-        return _keep(sh, i, f"lifetime_ms {op} {literal(number.value * MILLISECONDS[number.unit])}", "lifetime")
-    if number.unit in ("s", "min", "h", "d") and sh.view == "alerts" and op in (">", ">="):
-        clock = Clock(as_of=sh.world.as_of, time="created_ts", day=None)
-        return _keep(sh, i, f"created_ts < {clock.now} - {interval(number.value, number.unit)}", "age")
-    if number.unit in ("s", "min", "h", "d", "w", "mon", "ms", "sd") and number.unit != "sd":
-        return False
+    if number.unit in _SPANS:
+        return bind_span(sh, said)
     if number.unit == "sd":
         sql = row_sql(sh, "deviation")
-        return bool(sql) and _keep(sh, i, f"{sql} {op} {number.text}", "deviation", near="deviation")
+        return bool(sql) and keep(sh, said, f"{sql} {said.op} {number.text}", "deviation")
     if number.unit == "times":
         return False
-    direct = any(sh.m[j].kind == "sense" and any(row_sql(sh, s.name) for s in sh.m[j].of("meas")) for j in after[:1])
-    for j in after[:2]:
-        if not direct and _count_noun(sh, j) and number.unit is None:
-            return _having_count(sh, i, j, op, number)
-    if number.unit in ("times", "pct") and _share_having(sh, i, op, number):
-        return True
-    if number.unit is None and _distinct_having(sh, i, after, op, number):
-        return True
-    options = _measure_options(sh, i, before, after, number, mode)
-    for j, name, sql in options:
-        value = number.value
-        if number.unit == "pct" and _is_ratio(sh, name):
+    return bind_group_count(sh, said) or _against_measure(sh, said, mode)
+
+
+def _against_share(sh: Shaper, said: Said) -> bool:
+    """A condition on the share that the question asks for."""
+    share = next((x for x in sh.measures if x.agg == "share"), None)
+    number = said.number
+    if share is None or not (number.unit in ("pct", "times") or number.value < 1):
+        return False
+    value = number.value if number.unit == "pct" or number.value > 1 else number.value * 100
+    value = value if "100.0 *" in share.sql else value / 100
+    return keep_having(sh, said, f"{share.sql} {said.op} {literal(round(value, 10))}")
+
+
+def _against_measure(sh: Shaper, said: Said, mode: str) -> bool:
+    """The likeliest column or figure that the number is compared with."""
+    for j, name, sql in _measure_options(sh, said, mode)[:1]:
+        value = said.number.value
+        if said.number.unit == "pct" and name in _RATIOS:
             value = round(value / 100, 10)
         if name == "count":
-            sh.having.append(
-                Part(
-                    sql=f"count(*) {op} {literal(value)}",
-                    phrase=mention.text,
-                    span=mention.span,
-                    reason="comparison",
-                )
-            )
-            sh.used.add(i)
-            return True
+            return keep_having(sh, said, f"count(*) {said.op} {literal(value)}")
         if sql.startswith("agg:"):
-            sh.having.append(
-                Part(
-                    sql=f"{sql[4:]} {op} {literal(value)}",
-                    phrase=mention.text,
-                    span=mention.span,
-                    reason="comparison",
-                )
-            )
-            sh.used.add(i)
-            return True
+            return keep_having(sh, said, f"{sql[4:]} {said.op} {literal(value)}")
         if j >= 0:
             sh.used.add(j)
             sh.loose = [x for x in sh.loose if x[0] != j]
-        return _keep(sh, i, f"{sql} {op} {literal(value)}", name)
+        return keep(sh, said, f"{sql} {said.op} {literal(value)}", name)
     return False
 
 
-_LATENT = re.compile(r"\b(?:reach\w* us|receiv\w+|arriv\w+|captur\w+|ingest\w*|delay\w*|latency|behind the venue)\b")
-_AGED = re.compile(
-    r"\b(?:old|older|stale|open for|outstanding|sitting|sat|waiting|trail\w*|behind|ago|since|no event|nothing for)\b"
-)
-
-
-def _duration(sh: Shaper, i: int, op: str, number: Number) -> bool:
-    """A span of time set against an instant or a delay: "watermark more than 5 minutes old", "reached us over 5 min after"."""
-    text = sh.reading.question.lower()
-    view = sh.world.catalogue.views[sh.view]
-    span = (
-        interval(number.value, number.unit or "s")
-        if number.unit != "ms"
-        else f"INTERVAL {int(number.value)} MILLISECONDS"
-    )
-    now = Clock(as_of=sh.world.as_of, time=None, day=None).now
-    late = op in (">", ">=") or (op == "=" and not _explicit(sh, i))
-    if (
-        view.time
-        and view.time != "ingest_ts"
-        and has(sh.world.catalogue, sh.view, "ingest_ts")
-        and _LATENT.search(text)
-    ):
-        return _keep(sh, i, f"ingest_ts {'>' if late else '<'} {view.time} + {span}", "delay")
-    named = [
-        s.name
-        for j in [*sh.near(i, -1, 4), *sh.near(i, 1, 3)]
-        for s in (sh.m[j].of("col") if sh.m[j].kind == "sense" else ())
-        if s.name in view.columns and view.columns[s.name].type == "TIMESTAMP"
-    ]
-    if sh.view == "ingest_status" and not named:
-        named = ["last_event_ts"]
-    if named and (_AGED.search(text) or sh.view == "ingest_status"):
-        return _keep(sh, i, f"{named[0]} {'<' if late else '>='} {now} - {span}", "age")
-    return False
-
-
-def _explicit(sh: Shaper, i: int) -> bool:
-    compare = sh.m[i].compare
-    return compare is not None and compare.explicit
-
-
-def _times(sh: Shaper, i: int, op: str, number: Number, before: list[int], after: list[int]) -> bool:
+def _times(sh: Shaper, said: Said) -> bool:
     """ "Amended three times or more", "traded more than 20 times"."""
-    for j in [*before[:2], *after[:1]]:
+    for j in [*said.before[:2], *said.after[:1]]:
         replaced = sh.m[j].kind == "sense" and (
             any("REPLACE" in s.name for s in sh.m[j].of("code"))
             or any(s.name == "replaces" for s in sh.m[j].of("meas"))
@@ -206,105 +118,9 @@ def _times(sh: Shaper, i: int, op: str, number: Number, before: list[int], after
         ):
             sh.used.add(j)
             sh.loose = [x for x in sh.loose if x[0] != j]
-            return _keep(sh, i, f"n_replaces {op} {number.text}", "replaces")
+            return keep(sh, said, f"n_replaces {said.op} {said.number.text}", "replaces")
     if sh.proposal is not None and sh.role("n_replaces", "filter_range") > 0.5:
-        return _keep(sh, i, f"n_replaces {op} {number.text}", "replaces")
-    return False
-
-
-def _flow_column(sh: Shaper, j: int) -> str | None:
-    mention = sh.m[j]
-    if mention.kind != "sense":
-        return None
-    if any(s.name == "cancel_ratio" for s in mention.of("meas")):
-        return None
-    if any("CANCEL" in s.name for s in mention.of("code")) or re.search(r"cancel|cxl|pull", mention.text.lower()):
-        return "n_cancel"
-    views = {s.name for s in mention.of("view")}
-    if any(s.name == "opp_fill" for s in mention.of("meas")):
-        return None
-    if (
-        any("event_type=NEW" in s.name or "status=NEW" in s.name for s in mention.of("code"))
-        or mention.text.lower().startswith("new order")
-        or mention.text.lower() == "new"
-    ):
-        return "n_new"
-    return "n_new" if "orders" in views else "n_fill" if "executions" in views else None
-
-
-def _is_ratio(sh: Shaper, name: str) -> bool:
-    return name in ("cancel_ratio", "fill_rate", "reject_rate", "fp_rate", "share")
-
-
-def _count_noun(sh: Shaper, j: int) -> bool:
-    mention = sh.m[j]
-    if any(s.name == sh.view for s in mention.of("view")) or mention.is_op("trades"):
-        return True
-    status = mention.of("code") and any(
-        c in ("status", "event_type") for s in mention.of("code") for _, c, _ in s.places
-    )
-    return bool(status)
-
-
-def _having_count(sh: Shaper, i: int, j: int, op: str, number: Number) -> bool:
-    mention = sh.m[i]
-    counted = {"order_flow_30s": None}.get(sh.view, "count(*)")
-    if counted is None:
-        return False
-    sh.having.append(
-        Part(sql=f"{counted} {op} {number.text}", phrase=mention.text, span=mention.span, reason="comparison")
-    )
-    sh.used.add(i)
-    if not any(x.agg == "count" for x in sh.measures):
-        sh.measures.append(Measure(i, "count(*)", "", "n", "count"))
-    return True
-
-
-_OF_THEIR = re.compile(r"^\W*of (?:their|its|his|her|whose|all (?:their|its)|the|all)\b")
-
-
-def _share_having(sh: Shaper, i: int, op: str, number: Number) -> bool:
-    """ "Cancelled more than half of their orders": a condition on the part of a group's rows that meets another one."""
-    share = number.value / 100 if number.unit == "pct" else number.value
-    said = sh.m[i]
-    if not 0 < share <= 1 or not _OF_THEIR.match(sh.reading.question[said.span[1] :].lower()):
-        return False
-    if not any(d.target or d.led for d in sh.dims):
-        return False
-    parts = [
-        p for p in sh.where if (p.span is not None and p.reason in ("code", "value")) or p.reason.startswith("glossary")
-    ]
-    near = sorted((p for p in parts if p.span), key=lambda p: abs((p.span or (0, 0))[0] - said.span[0]))
-    if not near:
-        return False
-    part = near[0]
-    sh.where = [p for p in sh.where if p is not part]
-    figure = f"avg(CASE WHEN {part.sql} THEN 1.0D ELSE 0.0D END)"
-    sh.having.append(
-        Part(sql=f"{figure} {op} {literal(round(share, 10))}", phrase=said.text, span=said.span, reason="comparison")
-    )
-    sh.measures = [x for x in sh.measures if x.agg != "count"]
-    sh.measures.append(Measure(i, figure, "", "share", "share"))
-    sh.used.add(i)
-    return True
-
-
-def _distinct_having(sh: Shaper, i: int, after: list[int], op: str, number: Number) -> bool:
-    """ "More than one kind of alert": a condition on how many different values a group has."""
-    for j in after[:2]:
-        dim = next((d for d in sh.dims if d.i == j and not d.led), None)
-        if dim is None or (len(sh.dims) == 1 and sh.proposal is None):
-            continue
-        figure = f"count(DISTINCT {dim.sql})"
-        said = sh.m[i]
-        sh.having.append(
-            Part(sql=f"{figure} {op} {number.text}", phrase=said.text, span=said.span, reason="comparison")
-        )
-        if not any(x.sql == figure for x in sh.measures):
-            sh.measures.append(Measure(i, figure, "", f"n_{dim.alias}", "count_distinct"))
-        sh.dims = [d for d in sh.dims if d is not dim]
-        sh.used |= {i, j} | {k for k in after if any(s.name == "distinct" for s in sh.m[k].of("agg"))}
-        return True
+        return keep(sh, said, f"n_replaces {said.op} {said.number.text}", "replaces")
     return False
 
 
@@ -332,9 +148,8 @@ def _bare(sh: Shaper, i: int, number: Number) -> bool:
     return False
 
 
-def _measure_options(
-    sh: Shaper, i: int, before: list[int], after: list[int], number: Number, mode: str
-) -> list[tuple[int, str, str]]:
+def _measure_options(sh: Shaper, said: Said, mode: str) -> list[tuple[int, str, str]]:
+    i, before, after, number = said.i, said.before, said.after, said.number
     out: list[tuple[int, str, str]] = []
     near = [j for pair in zip([*before, None, None], [*after, None, None], strict=False) for j in pair if j is not None]
     fits = {"pct": ("spread_dev", "mid_dev", "above_mid", "below_mid", "cancel_ratio", "fill_rate", "reject_rate", "fp_rate", "price_move", "surprise", "share"),
@@ -402,15 +217,3 @@ def _as_measured(sh: Shaper, column: str, i: int) -> str:
 
 def _size_word(sh: Shaper, i: int) -> bool:
     return any(w in sh.m[i].text.lower() for w in ("bigger", "larger", "smaller", "size", "up"))
-
-
-def _keep(sh: Shaper, i: int, sql: str, name: str, near: str = "") -> bool:
-    mention = sh.m[i]
-    sh.where.append(Part(sql=sql, phrase=mention.text, span=mention.span, reason=f"comparison: {name}"))
-    sh.used.add(i)
-    wanted = near or name
-    for j in [*sh.near(i, -1, 4), *sh.near(i, 1, 4)]:
-        if sh.m[j].kind == "sense" and any(s.name == wanted for s in sh.m[j].of("meas")):
-            sh.used.add(j)
-            sh.loose = [x for x in sh.loose if x[0] != j]
-    return True
