@@ -10,94 +10,78 @@ if TYPE_CHECKING:
     pass
 
 
+_RANKS = ("top", "bottom", "newest", "oldest", "second", "third")
+_ALL_ROWS = frozenset(
+    (
+        "descending", "desc", "ascending", "asc", "high to low", "low to high", "chronologically", "chronological", "in time order",
+        "rank", "ranked", "ranking", "league table", "in order of time", "time order", "from the top", "by time", "in sequence",
+    )
+)  # fmt: skip
+"""Words that ask for an order and leave no row out."""
+
+
 def find_rank(sh: Shaper) -> Rank | None:
     """The ranking word with its number; None when nothing is ranked."""
     for i, mention in enumerate(sh.m):
         if mention.kind != "sense" or not sh.free(i):
             continue
-        name = next(
-            (s.name for s in mention.of("op") if s.name in ("top", "bottom", "newest", "oldest", "second", "third")),
-            None,
-        )
+        name = next((s.name for s in mention.of("op") if s.name in _RANKS), None)
         if name is None:
             continue
-        text = mention.text.lower()
         rank = Rank(i, name, offset={"second": 1, "third": 2}.get(name, 0))
-        for j in [*sh.near(i, -1, 1), *sh.near(i, 1, 1)]:
-            number = sh.m[j].compare
-            if (
-                number is not None
-                and not number.explicit
-                and number.number.unit in (None, "times")
-                and number.number.value < 1000
-                and float(number.number.value).is_integer()
-            ):
-                rank.limit = int(number.number.value)
-                sh.used.add(j)
-                break
-        else:
-            follows = [m.text.lower() for m in sh.m[i + 1 : i + 4]]
-            if (
-                text.endswith(" first")
-                or "first" in follows
-                or text
-                in (
-                    "descending",
-                    "desc",
-                    "ascending",
-                    "asc",
-                    "high to low",
-                    "low to high",
-                    "chronologically",
-                    "chronological",
-                    "in time order",
-                    "rank",
-                    "ranked",
-                    "ranking",
-                    "league table",
-                    "in order of time",
-                    "time order",
-                    "from the top",
-                    "by time",
-                    "in sequence",
-                )
-            ):
-                rank.limit = None
-        if rank.limit == 1 and not rank.offset:
-            for j in [*sh.near(i, -1, 5), *sh.near(i, 1, 3)]:
-                number = sh.m[j].compare
-                minute = number is not None and number.number.unit == "min" and sh.view == "trade_stats_1m"
-                if (
-                    number is not None
-                    and not number.explicit
-                    and sh.free(j)
-                    and (number.number.unit in (None,) or minute)
-                    and 2 <= number.number.value <= 100
-                    and float(number.number.value).is_integer()
-                ):
-                    rank.limit = int(number.number.value)
-                    sh.used.add(j)
-                    break
+        _limit(sh, rank, mention.text.lower())
         sh.used.add(i)
-        for j, other in enumerate(sh.m):
-            if j != i and other.is_op("top", "bottom", "newest", "oldest") and sh.free(j):
-                sh.used.add(j)
-                if rank.limit is None:
-                    for k in [*sh.near(j, -1, 1), *sh.near(j, 1, 1)]:
-                        number = sh.m[k].compare
-                        if (
-                            number is not None
-                            and not number.explicit
-                            and sh.free(k)
-                            and number.number.unit in (None, "times")
-                        ):
-                            rank.limit = int(number.number.value)
-                            sh.used.add(k)
+        _further_words(sh, rank)
         if any(m.is_op("tie") for m in sh.m):
             rank.ties = True
             sh.used |= {j for j, m in enumerate(sh.m) if m.is_op("tie")}
         return rank
     return None
+
+
+def _limit(sh: Shaper, rank: Rank, word: str) -> None:
+    """How many: the number beside the word, one without any, all for "most common first"."""
+    i = rank.i
+    for j in [*sh.near(i, -1, 1), *sh.near(i, 1, 1)]:
+        if (n := _plain(sh, j)) is not None and n < 1000:
+            rank.limit = n
+            sh.used.add(j)
+            break
+    else:
+        follows = [m.text.lower() for m in sh.m[i + 1 : i + 4]]
+        if word.endswith(" first") or "first" in follows or word in _ALL_ROWS:
+            rank.limit = None
+    if rank.limit != 1 or rank.offset:
+        return
+    for j in [*sh.near(i, -1, 5), *sh.near(i, 1, 3)]:
+        n = _plain(sh, j, minutes=sh.view == "trade_stats_1m")
+        unit = sh.m[j].compare.number.unit if n is not None else ""  # type: ignore[union-attr]
+        if n is not None and sh.free(j) and unit != "times" and 2 <= n <= 100:
+            rank.limit = n
+            sh.used.add(j)
+            return
+
+
+def _plain(sh: Shaper, j: int, *, minutes: bool = False) -> int | None:
+    """A whole number without comparison and unit, or of minutes where the rows are minutes."""
+    compare = sh.m[j].compare
+    if compare is None or compare.explicit or not float(compare.number.value).is_integer():
+        return None
+    units = (None, "times", "min") if minutes else (None, "times")
+    return int(compare.number.value) if compare.number.unit in units else None
+
+
+def _further_words(sh: Shaper, rank: Rank) -> None:
+    """Other ranking words belong to the first; one of them may bring the number."""
+    for j, other in enumerate(sh.m):
+        if j == rank.i or not other.is_op("top", "bottom", "newest", "oldest") or not sh.free(j):
+            continue
+        sh.used.add(j)
+        for k in [*sh.near(j, -1, 1), *sh.near(j, 1, 1)] if rank.limit is None else []:
+            n = _plain(sh, k)
+            if n is not None and sh.free(k):
+                rank.limit = n
+                sh.used.add(k)
 
 
 def ranks_rows(sh: Shaper, rank: Rank) -> bool:

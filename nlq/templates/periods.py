@@ -17,81 +17,76 @@ _BEFORE = re.compile(
 )
 
 
+_CUE = re.compile(
+    r"against|versus|\bvs\b|compar|before (?:that|it)|\b(?:\d+|hour|hr|minutes|mins|half hour|one) (?:right )?before\b|preceding|next to|beside"
+    r"|than (?:in )?(?:all of )?(?:last|yesterday|the)|prior|each of the two|previous one|multiple of",
+    re.I,
+)
+_SPENT = (
+    "against|versus|vs|compare|before|preceding|prior|previous|that|next to|last|latest|side by side|and|hour|minutes|two|both|change|"
+    "quarter|half|15|30"
+)
+_COUNTED = frozenset("orders executions market_trades alerts quotes dead_letters order_events personal_trades".split())
+"""Views whose rows are counted when no figure is said."""
+
+
 def two_periods(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:
     """One figure over two periods, side by side."""
     times = sh.bound.times
-    kinds = [p.kind for _, p in times]
-    if not likely(sh, "compare_periods", "conditional", "time_bucket") or len(times) < 1:
+    if not times or not _CUE.search(sh.reading.question):
         return None
-    if not re.search(
-        r"against|versus|\bvs\b|compar|before (?:that|it)|\b(?:\d+|hour|hr|minutes|mins|half hour|one) (?:right )?before\b|preceding|next to|beside|than (?:in )?(?:all of )?(?:last|yesterday|the)|prior|each of the two|previous one|multiple of",
-        sh.reading.question,
-        re.I,
-    ):
+    if not likely(sh, "compare_periods", "conditional", "time_bucket") or mode not in ("grouped", "list"):
         return None
     if any(d.led and d.sql.startswith(("trade_date", "CAST(", "date_trunc")) for d in sh.dims):
         return None  # a figure a day or an hour, each against the one before
-    if not sh.measures and len(times) <= 2:
-        loose = next(((i, name, sql) for i, name, sql in sh.loose if name in ("qty", "notional")), None)
-        figure = (
-            Measure(loose[0], f"sum({loose[2]})", loose[2], f"sum_{loose[1]}", "sum", loose[1])
-            if loose
-            else Measure(-1, "count(*)", "", "n", "count")
-        )
-        if sh.view in (
-            "orders",
-            "executions",
-            "market_trades",
-            "alerts",
-            "quotes",
-            "dead_letters",
-            "order_events",
-            "personal_trades",
-        ):
-            sh.measures = [figure]
-    if not sh.measures or mode not in ("grouped", "list"):
+    _settle_figure(sh)
+    binder = Binder(sh.world, sh.reading, sh.view, sh.proposal)
+    binder.bound = sh.bound
+    clock = clock_of(binder)
+    pair = _pair(sh, times, clock)
+    if pair is None or not sh.measures:
         return None
-    amounts = [x for x in sh.loose if x[1] in ("qty", "notional")]
-    if amounts and len(sh.measures) == 1 and sh.measures[0].sql == "count(*)":
-        sh.measures = [
-            Measure(amounts[0][0], f"sum({amounts[0][2]})", amounts[0][2], f"sum_{amounts[0][1]}", "sum", amounts[0][1])
-        ]
-        sh.used.add(amounts[0][0])
-    clock = Binder(sh.world, sh.reading, sh.view, sh.proposal)
-    clock.bound = sh.bound
-    made = clock_of(clock)
-    pair = _pair(sh, times, made)
-    if pair is None:
-        return None
-    first, second, third = pair
-    old = {sql for _, p in times for sql in predicates(p, made) or []}
-    where = [p for p in sh.where if p.sql not in old and not (p.reason == "time" and " OR " in p.sql)]
+    first, second, phrase = pair
     a, b = " AND ".join(first), " AND ".join(second)
-    measures = []
-    for x in sh.measures:
-        one, two = _within(x, a), _within(x, b)
-        if one is None or two is None:
-            return None
-        measures += [
-            Part(sql=one, alias=f"{x.alias}_latest", reason="measure"),
-            Part(sql=two, alias=f"{x.alias}_before", reason="measure"),
-            Part(sql=f"100.0 * ({one} / nullif({two}, 0) - 1)", alias=f"{x.alias}_change_pct", reason="measure"),
-            Part(sql=f"{one} - {two}", alias=f"{x.alias}_change", reason="measure"),
-            Part(sql=f"{one} / nullif({two}, 0)", alias=f"{x.alias}_ratio", reason="measure"),
-        ]
-    where.append(Part(sql=f"(({a}) OR ({b}))", reason="time", phrase=third))
+    measures = [part for x in sh.measures for part in _side_by_side(x, a, b)]
+    if len(measures) < 5 * len(sh.measures):
+        return None
+    old = {sql for _, p in times for sql in predicates(p, clock) or []}
+    where = [p for p in sh.where if p.sql not in old and not (p.reason == "time" and " OR " in p.sql)]
     keys = tuple(
         Part(sql=d.sql, alias=d.alias, reason="grouping")
         for d in sh.dims
         if (d.grouped or (sh.proposal is not None and sh.role(d.sql, "group") > 0.4)) and d.sql != "trade_date"
     )
-    consume(
-        sh,
-        r"against|versus|vs|compare|before|preceding|prior|previous|that|next to|last|latest|side by side|and|hour|minutes|two|both|change|quarter|half|15|30",
-    )
-    if not keys and "today" in kinds and "yesterday" in kinds:
-        pass
-    return Plan(view=sh.view, where=tuple(where), keys=keys, measures=tuple(measures))
+    consume(sh, _SPENT)
+    either = Part(sql=f"(({a}) OR ({b}))", reason="time", phrase=phrase)
+    return Plan(view=sh.view, where=(*where, either), keys=keys, measures=tuple(measures))
+
+
+def _settle_figure(sh: Shaper) -> None:
+    """The amount that is named without an aggregate, else the count of rows."""
+    amount = next(((i, name, sql) for i, name, sql in sh.loose if name in ("qty", "notional")), None)
+    counted = len(sh.measures) == 1 and sh.measures[0].sql == "count(*)"
+    if amount is not None and (counted or (not sh.measures and sh.view in _COUNTED)):
+        i, name, sql = amount
+        sh.measures = [Measure(i, f"sum({sql})", sql, f"sum_{name}", "sum", name)]
+        sh.used.add(i)
+    elif not sh.measures and len(sh.bound.times) <= 2 and sh.view in _COUNTED:
+        sh.measures = [Measure(-1, "count(*)", "", "n", "count")]
+
+
+def _side_by_side(x: Measure, a: str, b: str) -> list[Part]:
+    """The figure in both periods, and how the one differs from the other; nothing when it cannot be split."""
+    one, two = _within(x, a), _within(x, b)
+    if one is None or two is None:
+        return []
+    return [
+        Part(sql=one, alias=f"{x.alias}_latest", reason="measure"),
+        Part(sql=two, alias=f"{x.alias}_before", reason="measure"),
+        Part(sql=f"100.0 * ({one} / nullif({two}, 0) - 1)", alias=f"{x.alias}_change_pct", reason="measure"),
+        Part(sql=f"{one} - {two}", alias=f"{x.alias}_change", reason="measure"),
+        Part(sql=f"{one} / nullif({two}, 0)", alias=f"{x.alias}_ratio", reason="measure"),
+    ]
 
 
 def _pair(sh: Shaper, times: list[tuple[int, TimePhrase]], clock: Clock) -> tuple[list[str], list[str], str] | None:

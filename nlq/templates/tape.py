@@ -14,109 +14,103 @@ if TYPE_CHECKING:
     from nlq.shape.state import Rank, Shaper
 
 
+_OWN = re.compile(r"\b(?:our|ours|we|us|own|firm'?s?)\b")
+_MARKET = re.compile(r"\b(?:tape|market'?s?(?! making)(?! order)|public|everyone|everybody)\b")
+_BOTH = re.compile(
+    r"\b(?:percent(?:age)?|pct|%|share|part|fraction|proportion|versus|vs|against|next to|compared?|over|relative|beside|alongside|and|divided|/|than)\b|%|/"
+)
+_ONE_ONLY = re.compile(
+    r"market making|market order|(?:us|our) (?:not|rather than)|not (?:us|ours|the market|just us|only us)|not the (?:tape|market)"
+    r"|(?:everyone|everybody)(?:'s)?,? not|off[- ]market"
+)
+_VWAP = re.compile(r"vwap|volume[- ]weighted|quantity[- ]weighted|qty weighted|average price")
+_SPENT = (
+    r"our|we|us|own|firm|tape|market|public|percent|%|pct|share|volume|qty|quantity|vwap|against|versus|vs|next to|compare|ratio|total|name|symbol|"
+    r"stock|shares|over|number|turnover|notional|fraction|proportion|part|per|each|every|by|price|average|weighted|print|traded|trade"
+)
+_OWN_ONLY = {"session_phase", "liquidity"}
+"""Conditions that the tape has no column for."""
+
+
 def own_and_market(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:
     """Our volume (or VWAP, or count) over the market's, or the two side by side."""
     text = sh.reading.question.lower()
-    own = re.search(r"\b(?:our|ours|we|us|own|firm'?s?)\b", text)
-    market = re.search(r"\b(?:tape|market'?s?(?! making)(?! order)|public|everyone|everybody)\b", text)
-    if not own or not market or sh.view not in ("executions", "market_trades"):
+    if sh.view not in ("executions", "market_trades") or not _OWN.search(text) or not _MARKET.search(text):
         return None
-    both = re.search(
-        r"\b(?:percent(?:age)?|pct|%|share|part|fraction|proportion|versus|vs|against|next to|compared?|over|relative|beside|alongside|and|divided|/|than)\b|%|/",
-        text,
-    )
-    if (
-        not both
-        or not (seen(sh, "executions") and seen(sh, "market_trades"))
-        or not likely(sh, "compare_views", "scalar_subquery", "ratio", "join")
-    ):
+    if not _BOTH.search(text) or _ONE_ONLY.search(text):
         return None
-    if (
-        "market making" in text
-        or "market order" in text
-        or re.search(
-            r"(?:us|our) (?:not|rather than)|not (?:us|ours|the market|just us|only us)|not the (?:tape|market)|(?:everyone|everybody)(?:'s)?,? not|off[- ]market",
-            text,
-        )
-    ):
+    seen_both = seen(sh, "executions") and seen(sh, "market_trades")
+    if not seen_both or not likely(sh, "compare_views", "scalar_subquery", "ratio", "join"):
         return None
-    vwap = next((x for x in sh.measures if x.name == "vwap"), None) or (
-        True if re.search(r"vwap|volume[- ]weighted|quantity[- ]weighted|qty weighted|average price", text) else None
-    )
-    counted = re.search(r"number of|how many (?:trades|prints|fills)|count", text)
-    money = re.search(r"notional|turnover|value", text)
-    sql = "sum(price * qty) / sum(qty)" if vwap else "count(*)" if counted else "sum(notional)" if money else "sum(qty)"
-    alias = "vwap" if vwap else "n" if counted else "notional" if money else "qty"
+    sql, alias = _figure(sh, text)
+    combine = _combined(text, alias)
     ours, theirs = bound_for(sh, "executions"), bound_for(sh, "market_trades")
     keys = tuple(
         Part(sql=d.sql, alias=d.alias, reason="grouping")
         for d in sh.dims
         if d.grouped or (d.target and d.sql == "symbol")
     )
-    percent = re.search(r"percent|pct|%", text)
-    ratio = percent or re.search(
-        r"share|fraction|proportion|ratio|part of|divided|\w\s*/\s*(?:public|market|tape|the)", text
-    )
-    combine = (
-        "beside"
-        if vwap and not re.search(r"percent|pct|%|ratio", text)
-        else "percent"
-        if percent
-        else "ratio"
-        if ratio
-        else "beside"
-    )
-    alone = {p.sql.split(" ")[0] for p in ours.where} & {"session_phase", "liquidity"}
-    lost = [column for column in alone if not any(p.sql.startswith(column) for p in theirs.where)]
-    their_where = tuple(p for p in theirs.where if not p.sql.startswith(("aggressor_side", "side")))
-    having = []
-    for i, m in enumerate(sh.m):
-        if (
-            m.compare is not None
-            and m.compare.explicit
-            and m.compare.number.unit in ("pct", None)
-            and combine in ("percent", "ratio")
-        ):
-            value = m.compare.number.value if combine == "percent" else m.compare.number.value / 100
-            having.append(
-                Part(sql=f"{{value}} {m.compare.op} {literal(value)}", phrase=m.text, span=m.span, reason="comparison")
-            )
-            sh.used.add(i)
+    having = _limits(sh, combine)
     if having and not keys:
         keys = (Part(sql="symbol", alias="symbol", reason="grouping"),)
+    alone = {p.sql.split(" ")[0] for p in ours.where} & _OWN_ONLY
+    lost = [column for column in alone if not any(p.sql.startswith(column) for p in theirs.where)]
     sh.used |= ours.used | theirs.used
     sh.doubts = [d for d in ours.doubts if d in theirs.doubts] + [f"{c} is not on the tape" for c in lost]
-    consume(
-        sh,
-        r"our|we|us|own|firm|tape|market|public|percent|%|pct|share|volume|qty|quantity|vwap|against|versus|vs|next to|compare|ratio|total|name|symbol|stock|shares|over|number|turnover|notional|fraction|proportion|part|per|each|every|by|price|average|weighted|print|traded|trade",
+    consume(sh, _SPENT)
+    second = Plan(
+        view="market_trades",
+        where=tuple(p for p in theirs.where if not p.sql.startswith(("aggressor_side", "side"))),
+        keys=keys,
+        measures=(Part(sql=sql, alias=f"market_{alias}", reason="measure"),),
     )
-    first = Plan(
+    ranked = rank is not None and bool(keys)
+    by = f"our_{alias}" if combine == "beside" else combine
+    return Plan(
         view="executions",
         where=tuple(ours.where),
         keys=keys,
         measures=(Part(sql=sql, alias=f"our_{alias}", reason="measure"),),
+        other=second,
+        combine=combine,
+        having=having,
+        order=(Order(sql=by, desc=rank.name != "bottom"),) if ranked and rank else (),
+        limit=rank.limit if ranked and rank else None,
     )
-    second = Plan(
-        view="market_trades",
-        where=their_where,
-        keys=keys,
-        measures=(Part(sql=sql, alias=f"market_{alias}", reason="measure"),),
-    )
-    order = (
-        (Order(sql=combine if combine != "beside" else f"our_{alias}", desc=rank.name != "bottom"),)
-        if rank and keys
-        else ()
-    )
-    return Plan(
-        **{
-            **first.__dict__,
-            "other": second,
-            "combine": combine,
-            "having": tuple(having),
-            "order": order,
-            "limit": rank.limit if rank and keys else None,
-        }
-    )
+
+
+def _figure(sh: Shaper, text: str) -> tuple[str, str]:
+    """What is compared: weighted price, count, money or quantity, with its name."""
+    if any(x.name == "vwap" for x in sh.measures) or _VWAP.search(text):
+        return "sum(price * qty) / sum(qty)", "vwap"
+    if re.search(r"number of|how many (?:trades|prints|fills)|count", text):
+        return "count(*)", "n"
+    return ("sum(notional)", "notional") if re.search(r"notional|turnover|value", text) else ("sum(qty)", "qty")
+
+
+def _combined(text: str, alias: str) -> str:
+    """Percent, ratio, or the two beside each other."""
+    if alias == "vwap" and not re.search(r"percent|pct|%|ratio", text):
+        return "beside"
+    if re.search(r"percent|pct|%", text):
+        return "percent"
+    ratio = r"share|fraction|proportion|ratio|part of|divided|\w\s*/\s*(?:public|market|tape|the)"
+    return "ratio" if re.search(ratio, text) else "beside"
+
+
+def _limits(sh: Shaper, combine: str) -> tuple[Part, ...]:
+    """Comparisons of the combined figure."""
+    having = []
+    for i, m in enumerate(sh.m):
+        compare = m.compare
+        if compare is None or not compare.explicit or compare.number.unit not in ("pct", None) or combine == "beside":
+            continue
+        value = compare.number.value if combine == "percent" else compare.number.value / 100
+        having.append(
+            Part(sql=f"{{value}} {compare.op} {literal(value)}", phrase=m.text, span=m.span, reason="comparison")
+        )
+        sh.used.add(i)
+    return tuple(having)
 
 
 def order_to_trade(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:
