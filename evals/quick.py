@@ -219,6 +219,7 @@ def main() -> None:
     args.add_argument("--grep", default="")
     args.add_argument("--threshold", type=float, default=0.0)
     args.add_argument("--guided", action="store_true")
+    args.add_argument("--drafts", action="store_true", help="the parser has a say in the drafts, whatever is shipped")
     args.add_argument("--weights", default="", help="folder of fold weights to try; default: the shipped ones")
     args.add_argument("--part", default="1/1", help="k/n: every n-th case, from the k-th")
     args.add_argument("--oracle", action="store_true", help="proposals read off the gold: the limit of the binder")
@@ -231,8 +232,9 @@ def main() -> None:
         if opts.weights:
             shipped.WEIGHTS = Path(opts.weights)
         parser = {}
-    engine = interpreter(parser or None)
+    engine = interpreter(parser if parser is not None else None)
     engine.guided = opts.guided or opts.oracle
+    engine.learnt_drafts = engine.learnt_drafts or opts.drafts or opts.oracle
     sink = open(opts.out, "w") if opts.out else None
     total: dict[str, int] = {}
     for author in opts.authors:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from streaming.catalogue import Catalogue
 
 
+_LEARNT_KINDS = ("learnt", "guided", "second")
 _NEAR_VIEW = 3.0
 """Difference of scores below which the second view is tried, too."""
 RULES_CONFIDENCE = Path(__file__).with_name("confidence_rules.json")
@@ -78,9 +79,11 @@ class Interpreter:
         self.lexicon = Lexicon.load(catalogue)
         self.extractor = Extractor(self.lexicon, values)
         self.guided = False
-        """Whether learnt roles and shapes steer the plan, or only vote on the view and on the confidence."""
+        """Whether learnt roles and shapes steer the plan itself."""
         self._approved: dict[str, Reading] = {}
         self.confidence = _confidence(with_parser=parser is not None)
+        self.learnt_drafts = self.confidence is not None and "is_guided" in self.confidence.names
+        """Whether the parser has a say in the drafts; otherwise it only judges the rules' one."""
 
     @property
     def threshold(self) -> float:
@@ -101,7 +104,8 @@ class Interpreter:
         early = early or missing_data(question)
         proposal = self.parser.propose(question, history, principal.role) if self.parser is not None else None  # type: ignore[attr-defined]
         reading = self.extractor.read(question)
-        ranked = sorted(scores(reading, self.catalogue, self.lexicon, proposal).items(), key=lambda p: -p[1])
+        voice = proposal if self.learnt_drafts else None
+        ranked = sorted(scores(reading, self.catalogue, self.lexicon, voice).items(), key=lambda p: -p[1])
         ranked = self._allowed(ranked, reading, principal)
         world = World(self.catalogue, self.lexicon, self.values, as_of)
         rules = self._followed(world, reading, history, proposal) or self._draft(world, reading, ranked, proposal)
@@ -138,7 +142,13 @@ class Interpreter:
         best: Interpretation,
     ) -> Interpretation:
         """The most believable of the rules' draft, the same steered by learnt roles or over the next view, and the writer's."""
-        if proposal is None or not proposal.main_view or best.outcome != "answer" or best.draft is None:
+        if (
+            not self.learnt_drafts
+            or proposal is None
+            or not proposal.main_view
+            or best.outcome != "answer"
+            or best.draft is None
+        ):
             return best
         if best.features.get("followup"):
             return best
@@ -314,9 +324,8 @@ class Interpreter:
         if self.confidence is None:
             return 0.95 if not doubts else max(0.05, 0.5 - 0.1 * len(doubts))
         believed = 1.0
-        for kind in ("learnt", "guided", "second"):
-            if features.get(f"is_{kind}") and f"is_{kind}" not in self.confidence.names:
-                return 0.0
+        if any(features.get(f"is_{k}") and f"is_{k}" not in self.confidence.names for k in _LEARNT_KINDS):
+            return 0.0
         if features.get("has_parser") and "agree_main" not in self.confidence.names:
             # Without a calibration that knows the parser its disagreement can only take trust away.
             doubt = min(features.get("agree_main", 0.0), features.get("agree_outcome", 0.0))

@@ -1,6 +1,7 @@
 """Calibrated confidence: from an interpretation's features to the probability that its answer is right.
 
-A logistic regression over named features, then an isotonic step table fitted on held-out authors' scores; numpy only.
+A forest of trees over named features, and a logistic regression that says which way each feature points; then an
+isotonic step table fitted on held-out authors' scores.
 A feature that is missing counts as its training mean, a feature that was not trained on counts for nothing.
 """
 
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from nlq.learn.forest import Forest, grow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,6 +55,8 @@ class Confidence:
     steps: tuple[tuple[float, float], ...] = ()
     """Isotonic table: raw score → calibrated probability, interpolated."""
     threshold: float = 0.9
+    forest: Forest | None = None
+    """Scores in place of the weights where there is one."""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -72,6 +77,7 @@ class Confidence:
                 bias=float(raw["bias"]),
                 steps=tuple((float(x), float(y)) for x, y in raw.get("steps", ())),
                 threshold=float(raw["threshold"]),
+                forest=Forest.from_json(raw["forest"]) if raw.get("forest") else None,
                 facts=raw.get("facts", {}),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -80,7 +86,11 @@ class Confidence:
     def save(self, path: Path) -> None:
         """Write the model as JSON."""
         body = {k: getattr(self, k) for k in ("names", "mean", "scale", "weights", "bias", "steps", "threshold")}
-        path.write_text(json.dumps({**body, "facts": dict(self.facts)}, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps({**body, "facts": dict(self.facts)}, indent=1)
+        if self.forest is not None:
+            trees = json.dumps(self.forest.as_json(), separators=(",", ":"))
+            text = text.removesuffix("\n}") + f',\n "forest": {trees}\n}}'
+        path.write_text(text + "\n", encoding="utf-8")
 
     def score(self, features: Mapping[str, float]) -> float:
         """Probability that the answer is right, 0 to 1."""
@@ -91,7 +101,10 @@ class Confidence:
         return float(np.interp(raw, xs, ys))
 
     def raw(self, features: Mapping[str, float]) -> float:
-        """The logistic score before the isotonic table."""
+        """The score before the isotonic table."""
+        if self.forest is not None:
+            pairs = zip(self.names, self.mean, strict=True)
+            return self.forest.score([_number(features[n]) if n in features else mean for n, mean in pairs])
         z = self.bias
         for name, mean, scale, weight in zip(self.names, self.mean, self.scale, self.weights, strict=True):
             value = features.get(name)
@@ -126,7 +139,7 @@ def fit(
     shown = best_of_each(rows, held_out)
     held_out, right = held_out[shown], np.array([rows[i].right for i in shown], float)
     steps = _isotonic(held_out, right)
-    model = _logistic(rows)
+    model = _model(rows)
     calibrated = np.interp(held_out, [x for x, _ in steps], [y for _, y in steps])
     threshold = choose_threshold(calibrated, right, worst_risk * (questions or len(shown)), least_right)
     return Confidence(
@@ -137,6 +150,7 @@ def fit(
         bias=model.bias,
         steps=steps,
         threshold=threshold,
+        forest=model.forest,
         facts={
             "rows": len(rows),
             "drafts": len(shown),
@@ -155,7 +169,7 @@ def held_out_scores(rows: Sequence[Scored]) -> NDArray[np.float64]:
         others = [r for r in rows if r.author != author]
         if len({r.right for r in others}) < 2:
             continue
-        model = _logistic(others)
+        model = _model(others)
         for i, row in enumerate(rows):
             if row.author == author:
                 scores[i] = model.raw(row.features)
@@ -221,8 +235,8 @@ def _number(value: Any) -> float:
     return number if np.isfinite(number) else 0.0
 
 
-def _logistic(rows: Sequence[Scored]) -> Confidence:
-    """Ridge logistic regression by Newton's method on standardised features."""
+def _model(rows: Sequence[Scored]) -> Confidence:
+    """Forest and ridge logistic regression, the latter by Newton's method on standardised features."""
     names = tuple(sorted({n for r in rows for n in r.features}))
     table = np.array([[_number(r.features.get(n, np.nan)) if n in r.features else np.nan for n in names] for r in rows])
     mean = np.nan_to_num(np.nanmean(np.where(np.isnan(table), np.nan, table), axis=0))
@@ -248,6 +262,7 @@ def _logistic(rows: Sequence[Scored]) -> Confidence:
         scale=tuple(scale.tolist()),
         weights=tuple(beta[:-1].tolist()),
         bias=float(beta[-1]),
+        forest=grow(table, y),
     )
 
 

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from nlq.learn.calibrate import calibrate, read_results
-from nlq.learn.confidence import CalibrationError, Confidence, Scored, choose_threshold, fit, risk_coverage
+from nlq.learn.confidence import (
+    CalibrationError,
+    Confidence,
+    Scored,
+    best_of_each,
+    choose_threshold,
+    fit,
+    risk_coverage,
+)
+from nlq.learn.forest import Forest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,7 +104,7 @@ def test_calibrate_writes_the_model_and_its_curve(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     rows = [{"id": r.id, "author": r.author, "features": r.features, "right": r.right} for r in _rows(400)]
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    report = calibrate([path], tmp_path / "confidence.json", worst_risk=0.02)
+    report = calibrate([path], tmp_path / "confidence.json", worst_risk=0.02, least_right=0.0)
     assert "| 2.0 % |" in report
     curve = json.loads((tmp_path / "risk_coverage.json").read_text())
     shown = [p for p in curve if p["threshold"] >= round(Confidence.load(tmp_path / "confidence.json").threshold, 3)]
@@ -107,3 +116,24 @@ def test_risk_coverage_counts_over_all_questions() -> None:
     assert points[0]["answered"] == 0.5
     assert points[0]["silently_wrong"] == 0.25
     assert points[1]["right_of_answered"] == 1.0
+
+
+def test_a_threshold_keeps_the_share_of_right_answers_too() -> None:
+    scores, right = np.array([0.9, 0.8, 0.7, 0.6, 0.5]), np.array([1.0, 1.0, 1.0, 0.0, 1.0])
+    assert choose_threshold(scores, right, 1.0) == 0.5
+    assert choose_threshold(scores, right, 1.0, least_right=0.9) == 0.7
+    assert choose_threshold(scores, np.zeros(5), 1.0, least_right=0.9) > 1.0
+
+
+def test_of_several_drafts_the_best_scored_counts() -> None:
+    rows = [
+        Scored(id="q", author="a", features={}, right=False, question="1"),
+        Scored(id="q", author="a", features={}, right=True, question="1"),
+        Scored(id="q", author="a", features={}, right=True, question="2"),
+    ]
+    assert best_of_each(rows, np.array([0.2, 0.8, 0.1])) == [1, 2]
+
+
+def test_trees_that_lead_nowhere_are_refused() -> None:
+    with pytest.raises(ValueError, match="lead down"):
+        Forest.from_json([[[0, -1], [0.5, 0.0], [0, -1], [1, -1], [0.5, 1.0]]])
