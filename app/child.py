@@ -107,8 +107,8 @@ class Child:
         self._retry_at = now + pause
         return f"{self.name}: {how}; starting again in {pause:.0f} s (log: {self.log})"
 
-    def stop(self) -> None:
-        """End it and all that it started."""
+    def stop(self, within_s: float | None = None) -> None:
+        """End it and all that it started; `within_s` replaces the time that it has to end by itself."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -116,7 +116,7 @@ class Child:
             # Only the leader is asked: Spark's Java machine must outlive the Python part that still writes with it.
             process.terminate()
             try:
-                process.wait(self._stop_s)
+                process.wait(self._stop_s if within_s is None else within_s)
             except subprocess.TimeoutExpired:
                 pass
         signal_group(process.pid, signal.SIGKILL)

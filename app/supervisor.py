@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 STILL_STARTING_S = 60.0
 """After which, and again each time, a start that takes long is said to be still under way; usual is 20 s."""
+STARTING_STOP_S = 5.0
 LOOK_S = 1.0
 EMBEDDED_BROKER_S, OWN_BROKER_S = 30.0, 3.0
 """How long the topics may take to be made."""
@@ -349,7 +350,8 @@ class Supervisor:
         self._stop.set()
         for name in ("page", "feed", "service"):
             if (child := self._children.get(name)) is not None:
-                child.stop()
+                # One that still starts has nothing to write, and Spark's start cannot be broken off in order.
+                child.stop(None if name != "service" or name in self._ready_after else STARTING_STOP_S)
         if self._model is not None:
             self._model.stop()
         if self._broker is not None:

@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SERVICE = """
-import http.server, json, os, subprocess, sys
+import http.server, json, os, signal, subprocess, sys
+if os.environ.get("TEST_STARTING"): signal.signal(signal.SIGTERM, signal.SIG_IGN)
 grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 open(os.environ["NLQ_DATA"] + "/grandchild", "w").write(str(grandchild.pid))
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        body = json.dumps({"state": "ready"}).encode()
+        body = json.dumps({"state": "starting" if os.environ.get("TEST_STARTING") else "ready"}).encode()
         self.send_response(200); self.end_headers(); self.wfile.write(body)
     def log_message(self, *_): pass
 http.server.HTTPServer(("127.0.0.1", int(os.environ["NLQ_PORT"])), Handler).serve_forever()
@@ -121,6 +122,17 @@ def test_it_ends_on_a_signal_without_a_process_left(up: Up, number: signal.Signa
     assert "no process left" in up.text()
     wait_for(lambda: not alive(service) and not alive(grandchild), 5)
     assert RunState.load(up.data) is None
+
+
+def test_ctrl_c_during_the_start_does_not_wait_for_it(up: Up) -> None:
+    up.env["TEST_STARTING"] = "1"
+    process = up.start()
+    wait_for(lambda: "starting" in up.text())
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    assert time.monotonic() - began < 12
+    assert "no process left" in up.text()
 
 
 def test_a_service_that_dies_is_started_again(up: Up) -> None:
