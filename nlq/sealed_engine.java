@@ -1,4 +1,6 @@
+import java.util.ArrayDeque;
 import java.util.HashMap;
+import java.util.IdentityHashMap;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CancellationException;
@@ -19,6 +21,7 @@ import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan;
 import org.apache.spark.sql.catalyst.plans.logical.UnresolvedWith;
 import org.apache.spark.sql.catalyst.plans.logical.View;
 import org.apache.spark.sql.catalyst.plans.logical.WithCTE;
+import org.apache.spark.sql.catalyst.trees.TreeNode;
 import org.apache.spark.sql.catalyst.util.IntervalUtils;
 import org.apache.spark.sql.classic.Dataset$;
 import org.apache.spark.sql.classic.SparkSession;
@@ -27,6 +30,7 @@ import org.apache.spark.sql.types.DataTypes;
 import org.apache.spark.unsafe.types.CalendarInterval;
 import org.apache.spark.unsafe.types.UTF8String;
 import scala.Product;
+import scala.collection.Iterable;
 import scala.collection.Iterator;
 
 /**
@@ -34,6 +38,12 @@ import scala.collection.Iterator;
  * Compiled when the engine starts, by the compiler that Spark itself brings for its generated code.
  */
 public class SealedEngine {
+  /** Time windows that one row may fall into; the analyser copies the statement's columns for each. */
+  private static final double MOST_WINDOWS = 100;
+
+  /** Characters to which a text may be filled up. */
+  private static final int MOST_PADDED = 1000;
+
   /** A query's planning, which Spark cannot cancel: it ends at the next rule once `stop` was called. */
   public static class Planning extends QueryPlanningTracker {
     private volatile boolean stopped = false;
@@ -135,39 +145,82 @@ public class SealedEngine {
     }
   }
 
-  /** Windows of `window(…)` that one row would fall into, the most in the statement; analysis makes a copy of it for each. */
-  public double overlap(QueryPlan plan) {
-    double most = 0;
-    for (Iterator i = plan.children().iterator(); i.hasNext();) {
-      most = Math.max(most, overlap((QueryPlan) i.next()));
-    }
-    for (Iterator i = plan.innerChildren().iterator(); i.hasNext();) {
-      Object inner = i.next();
-      if (inner instanceof QueryPlan) {
-        most = Math.max(most, overlap((QueryPlan) inner));
+  /**
+   * Everything that a parsed plan holds: its classes, `relation NAME`, `size CALL` of each call that would grow
+   * beyond its bounds and `substitution in` where a text holds one, one a line. Goes through every field of every node, children or not, and
+   * through none twice: Spark's own JSON of a plan writes some parts out once a level, which doubles with each.
+   */
+  public String contents(Object plan) {
+    StringBuilder found = new StringBuilder();
+    Map seen = new IdentityHashMap();
+    ArrayDeque todo = new ArrayDeque();
+    todo.add(plan);
+    while (!todo.isEmpty()) {
+      Object part = todo.pop();
+      if (part instanceof String || part instanceof UTF8String) {
+        if (part.toString().contains("${")) {
+          found.append("substitution in\n");
+        }
+      } else if (seen.put(part, part) == null) {
+        if (part instanceof TreeNode) {
+          node((TreeNode) part, found, todo);
+        }
+        open(part, todo);
       }
     }
-    for (Iterator i = plan.expressions().iterator(); i.hasNext();) {
-      most = Math.max(most, overlap((Expression) i.next()));
-    }
-    return most;
+    return found.toString();
   }
 
-  private double overlap(Expression expression) {
-    double most = 0;
-    if (expression instanceof PlanExpression) {
-      most = overlap((QueryPlan) ((PlanExpression) expression).plan());
+  private void node(TreeNode node, StringBuilder found, ArrayDeque todo) {
+    found.append(node.getClass().getName()).append('\n');
+    put(node.children(), todo);
+    put(node.innerChildren(), todo);
+    if (node instanceof PlanExpression) {
+      todo.push(((PlanExpression) node).plan());
     }
-    if (expression instanceof UnresolvedFunction) {
-      UnresolvedFunction call = (UnresolvedFunction) expression;
-      if ("window".equalsIgnoreCase((String) call.nameParts().last())) {
-        most = Math.max(most, windows(call));
+    if (node instanceof UnresolvedRelation) {
+      found.append("relation ").append(((UnresolvedRelation) node).multipartIdentifier().mkString(", ").replace('\n', ' ')).append('\n');
+    }
+    if (node instanceof UnresolvedFunction) {
+      UnresolvedFunction call = (UnresolvedFunction) node;
+      String name = ((String) call.nameParts().last()).toLowerCase();
+      if (name.equals("window") && !(windows(call) <= MOST_WINDOWS)) {
+        found.append("size window\n");
+      }
+      if ((name.equals("lpad") || name.equals("rpad")) && !padded(call)) {
+        found.append("size ").append(name).append('\n');
       }
     }
-    for (Iterator i = expression.children().iterator(); i.hasNext();) {
-      most = Math.max(most, overlap((Expression) i.next()));
+  }
+
+  private void open(Object part, ArrayDeque todo) {
+    if (part instanceof Iterable) {
+      put((Iterable) part, todo);
+    } else if (part instanceof Product) {
+      for (Iterator i = ((Product) part).productIterator(); i.hasNext();) {
+        Object inner = i.next();
+        if (inner != null) {
+          todo.push(inner);
+        }
+      }
     }
-    return most;
+  }
+
+  private void put(Iterable parts, ArrayDeque todo) {
+    for (Iterator i = parts.iterator(); i.hasNext();) {
+      Object inner = i.next();
+      if (inner != null) {
+        todo.push(inner);
+      }
+    }
+  }
+
+  private boolean padded(UnresolvedFunction call) {
+    if (call.arguments().length() < 2 || !(call.arguments().apply(1) instanceof Literal)) {
+      return false;
+    }
+    Object length = ((Literal) call.arguments().apply(1)).value();
+    return length instanceof Integer && ((Integer) length).intValue() <= MOST_PADDED;
   }
 
   private double windows(UnresolvedFunction call) {

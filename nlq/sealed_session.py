@@ -94,12 +94,6 @@ ANALYSED_EXPRESSIONS = frozenset(
 
 MAX_WRITTEN_OUT = 20_000
 """Nodes of a statement with each use of its WITH queries written out; more take longer to plan than a query may run."""
-MAX_OVERLAP = 100
-"""Time windows that one row may fall into; the analyser copies the statement's columns for each."""
-
-_CLASS = re.compile(r'"class":"([\w.$]+)"')
-_RELATION = re.compile(r'"multipartIdentifier":"\[([^"\]]*)\]"')
-
 
 _COMPILED: dict[int, tuple[Any, Any]] = {}
 """Gateway → the gateway itself, held so that its identity is not reused, and the helper compiled in its machine."""
@@ -172,15 +166,23 @@ class Seal:
         if "${" in sql or not sql.replace("\n", " ").replace("\t", " ").isprintable():
             raise PlanRefused("text")
         plan = self._engine.parsed(session._jsparkSession, sql)
-        text = plan.toJSON()
-        if "${" in text:  # written with escapes
-            raise PlanRefused("text")
-        refused = set(_CLASS.findall(text)) - PARSED_OPERATORS - PARSED_EXPRESSIONS
+        classes, names = set(), set()
+        for line in self._engine.contents(plan).split("\n"):
+            kind, _, text = line.partition(" ")
+            if kind == "relation":
+                names.add(text.lower())
+            elif kind == "size":
+                raise PlanTooLarge(text)
+            elif kind == "substitution":  # written with escapes
+                raise PlanRefused("text")
+            elif kind:
+                classes.add(kind)
+        refused = classes - PARSED_OPERATORS - PARSED_EXPRESSIONS
         if plan.getClass().getName() not in PARSED_OPERATORS or refused:
             raise PlanRefused(", ".join(sorted(refused)) or "root")
-        if self._engine.overlap(plan) > MAX_OVERLAP or self._engine.writtenOut(plan) > MAX_WRITTEN_OUT:
+        if self._engine.writtenOut(plan) > MAX_WRITTEN_OUT:
             raise PlanTooLarge
-        return plan, {name.lower() for name in _RELATION.findall(text)}
+        return plan, names
 
     def analysed(self, session: SparkSession, plan: Any, planning: Planning) -> Any:
         """The parsed statement with its names and types resolved in the sealed session; nothing is optimised yet."""

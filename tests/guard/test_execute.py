@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from evals.security import canary
+from evals.security.engine_parts import undisturbed
 from evals.security.rows import COPIES, compare_engine
 from evals.security.runaway import KINDS, PLANNING, big_world, refused_before_planning, run_one
 from evals.security.statements import hand_made
@@ -158,10 +159,11 @@ def test_rows_and_bytes_are_capped(executor: Executor, world: Snapshot) -> None:
 
 @pytest.mark.parametrize("kind", ["cross join", "join on few values, summed", "moving average"])
 def test_a_runaway_ends_at_its_limit(executor: Executor, spark: SparkSession, tmp_path: Path, kind: str) -> None:
-    ended = run_one(kind, KINDS[kind], executor, big_world(tmp_path, AS_OF), spark, seconds=2)
-    assert ended.code == "DEADLINE"
-    assert ended.seconds < 2 + 2
-    assert ended.freed < 20, "its place must become free: the work has really ended"
+    snapshot = big_world(tmp_path, AS_OF)
+    ended = undisturbed(lambda: vars(run_one(kind, KINDS[kind], executor, snapshot, spark, seconds=2)).copy())
+    assert ended["code"] == "DEADLINE"
+    assert ended["seconds"] < 2 + 2 + ended["held_up"]
+    assert ended["freed"] < 20 + ended["held_up"], "its place must become free: the work has really ended"
 
 
 def test_statements_that_plan_for_long_are_refused_by_the_guard(tmp_path: Path) -> None:
@@ -180,15 +182,51 @@ def test_statements_that_plan_for_long_are_refused_behind_the_guard_too(executor
 
 def test_planning_ends_at_the_limit(executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealed_session, "MAX_WRITTEN_OUT", 10**9)
-    monkeypatch.setattr(sealed_session, "MAX_OVERLAP", 10**9)
-    snapshot = big_world(tmp_path, AS_OF)
-    for kind in ("overlapping windows", "doubled WITH"):
-        with pytest.raises(ExecutionError, match="longer than allowed"):
-            executor.run(forged(PLANNING[kind]), snapshot, Principal(user_id=kind), ExecutionLimits(seconds=1.5))
-        answered = time.monotonic()
-        while executor.busy:
-            assert time.monotonic() - answered < 20
-            time.sleep(0.05)
+    doubled = ", ".join(f"a{i} AS (SELECT * FROM a{i - 1} UNION ALL SELECT * FROM a{i - 1})" for i in range(1, 12))
+    sql = f"WITH a0 AS (SELECT k FROM big), {doubled} SELECT count(*) FROM a11"
+    planner = Principal(user_id="planner")
+    with pytest.raises(ExecutionError, match="longer than allowed"):
+        executor.run(forged(sql), big_world(tmp_path, AS_OF), planner, ExecutionLimits(seconds=1.0))
+    answered = time.monotonic()
+    while executor.is_busy(planner.user_id):
+        assert time.monotonic() - answered < 60, "longer than it takes to plan it to the end"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT " + "CASE WHEN true THEN " * 80 + "1" + " END" * 80 + " AS v",
+        "SELECT " + "(SELECT max(order_id) FROM orders WHERE order_id > " * 25 + "'1'" + ")" * 25 + " AS v",
+        "SELECT " + "coalesce(1, " * 80 + "1" + ")" * 80 + " AS v",
+    ],
+)
+def test_deep_statements_are_looked_at_once_a_level(executor: Executor, world: Snapshot, sql: str) -> None:
+    started = time.monotonic()
+    try:
+        executor.run(forged(sql), world, OFFICER, ExecutionLimits(seconds=100))
+    except ExecutionError as error:
+        assert error.code != "DEADLINE"  # noqa: PT017 - either end is right, as long as it comes soon
+    assert time.monotonic() - started < 100
+
+
+@pytest.mark.parametrize(
+    ("sql", "code"),
+    [
+        ("SELECT rpad(symbol, order_qty, 'b') FROM orders", "PLAN_SIZE"),
+        ("SELECT order_id FROM orders WHERE symbol = lpad('a', 2000000000, 'b')", "PLAN_SIZE"),
+        ("SELECT * EXCEPT (symbol) FROM range(10)", "PLAN"),
+        ("SELECT order_id FROM orders WHERE symbol IN (SELECT 'x' FROM (VALUES (1)) v)", "PLAN"),
+        ("SELECT order_id FROM orders WHERE EXISTS (SELECT 1 FROM explode(array(1)) v)", "PLAN"),
+        ("WITH a AS (SELECT * FROM text.`/etc/hosts`) SELECT * FROM a", "UNKNOWN_VIEW"),
+        ("SELECT '\\u0024{env:PATH}' AS v", "PLAN"),
+        ("SELECT order_id AS `\\u0024{env:PATH}` FROM orders WHERE symbol = '\\044{env:PATH}'", "PLAN"),
+    ],
+)
+def test_every_part_of_a_parsed_statement_is_looked_at(
+    executor: Executor, world: Snapshot, sql: str, code: str
+) -> None:
+    assert code_of(executor, forged(sql), world) == code
 
 
 def test_a_query_that_nothing_stops_gives_its_place_to_others(
