@@ -1,4 +1,4 @@
-"""Shapes that need a second view or a second period: norms, own against the tape, two periods, absence, gaps.
+"""Shapes that need a second view or a second period: norms, own against the tape, two periods, absence, gaps, events.
 
 Each is recognised by its own words and built from the same bound conditions as a plain plan; one that does not fit
 completely returns None and leaves the question to the plain shapes.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nlq.templates.absence import absence
+from nlq.templates.events import around_event
 from nlq.templates.gaps import gap
 from nlq.templates.norms import instrument_norm, trader_norm
 from nlq.templates.periods import two_periods
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
     from nlq.shape.state import Rank, Shaper
 
 
+_TEMPLATES = (around_event, own_and_market, order_to_trade, trader_norm, instrument_norm, two_periods, gap, absence)
+
+
 def apply(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:
     """The first template that fits, or None."""
-    for template in (own_and_market, order_to_trade, trader_norm, instrument_norm, two_periods, gap, absence):
+    for template in _TEMPLATES:
         plan = template(sh, mode, rank)
         if plan is not None:
             return plan
