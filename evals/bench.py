@@ -87,9 +87,13 @@ class Bench:
 
     # -- phases
 
-    def freshness(self, rate: int = 5000, seconds: int = 90, warm: int = 30) -> None:
-        """Age of events when they become visible, and inside answers, with one query a second."""
+    def freshness(self, rate: int = 5000, seconds: int = 90, warm: int = 30, idle: int = 150) -> None:
+        """Age of events when they become visible, and inside answers, with one query a second.
+
+        Before it, `idle` seconds at 500 events/s: Java compiles Spark's code for minutes after a start, on our cores.
+        """
         pipeline = self.start()
+        self.load("--rate", "500", "--seconds", str(idle)).communicate()
         ages = Ages(pipeline)
         generator = self.load("--rate", str(rate), "--seconds", str(seconds + warm))
         in_answers, query_s, end = [], [], time.time() + seconds + warm
@@ -280,6 +284,7 @@ def main() -> None:
     parser.add_argument("--phases", default=",".join(PHASES))
     parser.add_argument("--backlog", type=int, default=1_000_000, help="messages of the backlog (default 1,000,000)")
     parser.add_argument("--seconds", type=int, default=90, help="length of the freshness phase after its warm-up")
+    parser.add_argument("--warm", type=int, default=150, help="seconds at a low rate before the freshness phase")
     parser.add_argument("--out", type=Path, help="write the table here as well")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -294,7 +299,7 @@ def main() -> None:
         for phase in options.phases.split(","):
             match phase:
                 case "freshness":
-                    bench.freshness(seconds=options.seconds)
+                    bench.freshness(seconds=options.seconds, idle=options.warm)
                 case "backlog":
                     bench.backlog(options.backlog)
                 case _:

@@ -45,6 +45,15 @@ def error(error_class: str, field: str | None, message: str) -> str:
     return f"named_struct('class', '{error_class}', 'field', {named}, 'message', '{message}')"
 
 
+def header(name: str) -> str:
+    """SQL of the text of a message's first header of that name; NULL when there is none."""
+    # No lambda: a statement with one is generated anew for every task, which costs more than a small batch itself.
+    place = f"CAST(array_position(headers.key, '{name}') AS INT)"
+    return (
+        f"CASE WHEN array_contains(headers.key, '{name}') THEN CAST(element_at(headers.value, {place}) AS STRING) END"
+    )
+
+
 def _missing(field: str, when: str = "true") -> Rule:
     empty = f"nullif({field}, '')" if FIELDS[field] == "STRING" else field
     return Rule(f"{empty} IS NULL AND {when}", "MISSING_FIELD", field, "required field is missing")
@@ -124,12 +133,14 @@ def check_sql(source: str, *, largest_message: int, ahead_s: int) -> str:
         ("NOT (startswith(ltrim(CAST(raw AS STRING)), '{') AND endswith(rtrim(CAST(raw AS STRING)), '}'))",
          error("PARSE", None, "not one JSON object")),
         (f"{CORRUPT} IS NOT NULL", _corrupt()),
-        (f"exists(headers, h -> h.key = 'schema_version' AND CAST(h.value AS STRING) <> '{SCHEMA_VERSION}')",
+        (f"{header('schema_version')} <> '{SCHEMA_VERSION}'",
          error("SCHEMA", None, f"unknown schema version; this system reads version {SCHEMA_VERSION}")),
     )  # fmt: skip
     kinds = " ".join(f"WHEN '{kind}' THEN {_first_broken(rules(kind, ahead_s))}" for kind in (ORDER, TRADE, QUOTE))
     cases = " ".join(f"WHEN {condition} THEN {fault}" for condition, fault in whole)
-    return f"SELECT *, CASE {cases} ELSE CASE kind {kinds} END END AS error FROM ({source})"
+    fault = f"CASE {cases} ELSE CASE kind {kinds} END END AS error"
+    kept = "kind, topic, partition, offset, ingest_ts, raw, headers, m"
+    return f"SELECT {kept}, {fault} FROM (SELECT {kept}, m.* FROM ({source}))"
 
 
 def _first_broken(listed: tuple[Rule, ...]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from streaming.messages import MARKET_TRADES, ORDERS, QUOTES, REFERENCE
+from streaming.messages import MARKET_TRADES, ORDERS, QUOTES
 from streaming.segments import ORDER, QUOTE, TRADE
 
 KIND_OF_TOPIC: Final = {ORDERS: ORDER, MARKET_TRADES: TRADE, QUOTES: QUOTE}
@@ -31,20 +31,18 @@ _JSON_DDL: Final = ", ".join(f"`{name}` {kind}" for name, kind in FIELDS.items()
 
 
 def decode_sql(source: str, largest_message: int) -> str:
-    """SELECT that gives each message its kind, its coordinates and its fields; the kind of reference rows is NULL.
+    """SELECT that gives each message its kind, its coordinates and its fields as `m`; reference rows are left out.
 
     Args:
         source: view with the columns of Spark's Kafka source, headers included.
         largest_message: bytes; a longer message is not parsed at all.
     """
     kinds = " ".join(f"WHEN '{topic}' THEN '{kind}'" for topic, kind in KIND_OF_TOPIC.items())
-    fields = ", ".join(f"m.`{name}`" for name in (*FIELDS, CORRUPT))
+    topics = ", ".join(f"'{topic}'" for topic in KIND_OF_TOPIC)
     # from_json decodes bytes that are not UTF-8 into replacement characters, so such bytes must not reach it.
-    # Reference rows have their own shapes and are read by the driver.
-    text = f"CASE WHEN topic <> '{REFERENCE}' AND length(value) <= {largest_message} AND is_valid_utf8(CAST(value AS STRING)) THEN CAST(value AS STRING) END"
+    readable = f"length(value) <= {largest_message} AND is_valid_utf8(CAST(value AS STRING))"
+    text = f"CASE WHEN {readable} THEN CAST(value AS STRING) END"
     return f"""
-SELECT kind, topic, partition, offset, ingest_ts, key, raw, headers, {fields}
-FROM (SELECT CASE topic {kinds} END AS kind, topic, partition, offset, timestamp AS ingest_ts, key, value AS raw,
-        headers,
-        from_json({text}, '{_JSON_DDL}', map('mode', 'PERMISSIVE', 'columnNameOfCorruptRecord', '{CORRUPT}')) AS m
-      FROM {source})"""
+SELECT CASE topic {kinds} END AS kind, topic, partition, offset, timestamp AS ingest_ts, value AS raw, headers,
+    from_json({text}, '{_JSON_DDL}', map('mode', 'PERMISSIVE', 'columnNameOfCorruptRecord', '{CORRUPT}')) AS m
+FROM {source} WHERE topic IN ({topics})"""

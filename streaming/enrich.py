@@ -1,16 +1,15 @@
-"""Checked messages → rows of a segment: reference columns, trading day, the prevailing quote and the order's state.
+"""Checked messages → rows of a segment, but for the order's state: reference columns, trading day, identity.
 
-Rows of both Kafka topics meet in one shuffle by (symbol, venue); every window below is partitioned by these two, so
-that a batch needs no other exchange of rows.
+A row leaves here packed into one column: what follows moves rows about, and moving one column is a third of the work
+of moving sixty.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from streaming.checks import error
-from streaming.order_state import state_sql
-from streaming.segments import COLUMNS, DEAD, ORDER, QUOTE, TRADE
+from streaming.checks import error, header
+from streaming.segments import CARRIED, COLUMNS, DEAD, ENDED, ORDER, QUOTE, TRADE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,24 +21,36 @@ ACCOUNTS: Final = "ref_accounts"
 _STATE_ONLY: Final = ("entry_ts", "entry_phase", "n_replaces", "mid_at_entry", "distance_bps", "order_status", "tail")
 
 
-def batch_sql(checked: str, carried: str, time_zones: Mapping[str, str], drops: str | None = None) -> str:
-    """SELECT of one batch's segment.
+def packed_sql(checked: str, time_zones: Mapping[str, str], drops: str | None = None) -> str:
+    """SELECT of one batch's messages, each packed with all columns of a segment as `p`.
 
     Args:
         checked: query or view with decoded, checked messages (`checks.check_sql`).
-        carried: view with the previous segment's rows; its tail rows seed quotes and orders.
         time_zones: venue → IANA name, for the trading day; a venue that is not there counts as unknown reference.
             Empty: no calendar is known, every venue is accepted and counts in UTC.
         drops: view (topic, partition, offset, class, field, message) of messages that `arrivals.py` found to be
             duplicates or late; None when there are none.
     """
-    return state_sql(_rows_sql(checked, time_zones, drops), _carried_sql(carried))
+    return f"SELECT {_packed(_own_columns(time_zones))} FROM ({_joined_sql(checked, time_zones, drops)})"
 
 
-def _rows_sql(checked: str, time_zones: Mapping[str, str], drops: str | None) -> str:
+def carried_sql(segment: str) -> str:
+    """SELECT of the rows that a batch begins from, packed: last quotes and open orders of the segment before it."""
+    ended = ", ".join(f"'{status}'" for status in ENDED)
+    open_rows = f"tail AND NOT coalesce(order_status IN ({ended}), false)"
+    carried = _packed({"kind": f"'{CARRIED}'"})
+    return f"SELECT {carried} FROM {segment} WHERE {open_rows}"
+
+
+def _packed(own: Mapping[str, str]) -> str:
+    values = ", ".join(f"'{name}', {own.get(name, f'`{name}`')}" for name in COLUMNS)
+    return f"named_struct({values}) AS p"
+
+
+def _own_columns(time_zones: Mapping[str, str]) -> dict[str, str]:
+    """Columns that are not simply taken over."""
     event_us = f"CASE kind WHEN '{ORDER}' THEN event_us WHEN '{TRADE}' THEN trade_us ELSE quote_us END"
-    producer = "CAST(element_at(filter(headers, h -> h.key = 'producer'), 1).value AS STRING)"
-    own = {
+    return {
         "kind": f"CASE WHEN fault IS NULL THEN kind ELSE '{DEAD}' END",
         "event_ts": f"CASE WHEN fault IS NULL THEN timestamp_micros({event_us}) END",
         "trade_date": f"CASE WHEN fault IS NULL THEN {_trade_date(f'timestamp_micros({event_us})', time_zones)} END",
@@ -49,21 +60,19 @@ def _rows_sql(checked: str, time_zones: Mapping[str, str], drops: str | None) ->
         "error_class": "fault.class",
         "error_field": "fault.field",
         "error_message": "fault.message",
-        "producer": f"CASE WHEN size(headers) > 0 THEN {producer} END",
+        "producer": header("producer"),
         "id_hash": f"CASE WHEN fault IS NULL THEN CASE kind WHEN '{ORDER}' THEN xxhash64('{ORDER}', event_id) "
                    f"WHEN '{TRADE}' THEN xxhash64('{TRADE}', trade_id) "
                    f"ELSE xxhash64('{QUOTE}', symbol, venue, quote_us, quote_seq) END END",
         "exec_hash": f"CASE WHEN fault IS NULL AND kind = '{ORDER}' AND type IN ('FILL', 'CORRECT') "
                      "THEN xxhash64('X', exec_id) END",
     } | {name: f"CAST(NULL AS {COLUMNS[name]})" for name in _STATE_ONLY}  # fmt: skip
-    columns = ", ".join(f"{own.get(name, f'`{name}`')} AS `{name}`" for name in COLUMNS)
-    return f"SELECT {columns} FROM ({_joined_sql(checked, time_zones, drops)})"
 
 
 def _joined_sql(checked: str, time_zones: Mapping[str, str], drops: str | None) -> str:
     """Reference columns beside each message, and the first fault of all checks so far."""
     venues = ", ".join(f"'{venue}'" for venue in time_zones)
-    unknown_venue = f"c.venue NOT IN ({venues})" if venues else "false"
+    unknown_venue = f"c.m.venue NOT IN ({venues})" if venues else "false"
 
     def missing(field: str) -> str:
         return error("UNKNOWN_REFERENCE", field, "no such reference")
@@ -81,18 +90,12 @@ def _joined_sql(checked: str, time_zones: Mapping[str, str], drops: str | None) 
         else ""
     )
     return f"""SELECT c.*, i.issuer_name, i.asset_class, i.sector, i.avg_spread_bps_20d AS avg_spread_bps,
-        t.trader_name, t.desk, a.account_type, {fault} AS fault
+        c.m.*, t.trader_name, t.desk, a.account_type, {fault} AS fault
       FROM ({checked}) c
-      LEFT JOIN {INSTRUMENTS} i ON c.symbol = i.symbol
-      LEFT JOIN {TRADERS} t ON c.trader_id = t.trader_id
-      LEFT JOIN {ACCOUNTS} a ON c.account_id = a.account_id
+      LEFT JOIN {INSTRUMENTS} i ON c.m.symbol = i.symbol
+      LEFT JOIN {TRADERS} t ON c.m.trader_id = t.trader_id
+      LEFT JOIN {ACCOUNTS} a ON c.m.account_id = a.account_id
       {join}"""
-
-
-def _carried_sql(segment: str) -> str:
-    ended = "order_status IN ('FILLED', 'CANCELLED', 'REJECTED', 'EXPIRED')"
-    columns = ", ".join("'W' AS kind" if name == "kind" else f"`{name}`" for name in COLUMNS)
-    return f"SELECT {columns} FROM {segment} WHERE tail AND NOT coalesce({ended}, false)"
 
 
 def _trade_date(timestamp: str, time_zones: Mapping[str, str]) -> str:

@@ -7,16 +7,16 @@ import json
 import logging
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from streaming.enrich import ACCOUNTS, INSTRUMENTS, TRADERS, batch_sql
+from streaming.batch_plan import RAW
 from streaming.history import Batch
 from streaming.live_views import Segment
 from streaming.messages import EVENT_TOPICS, REFERENCE
 from streaming.reference import ReferenceFault, decode_reference
-from streaming.segments import COLUMNS, DEAD, materialised, open_plan
+from streaming.segments import COLUMNS, DEAD, materialised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,21 +25,12 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from streaming.arrivals import Arrivals
+    from streaming.batch_plan import BatchPlan
     from streaming.live_views import LiveViews, Offsets
     from streaming.read_ahead import Message
     from streaming.reference import ReferenceRows
 
 log = logging.getLogger(__name__)
-
-_ARRIVALS: Final = (
-    "topic", "partition", "offset", "kind", "unix_micros(event_ts) AS event_us", "id_hash", "exec_hash",
-    "ref_exec_id IS NOT NULL AS annuls",
-)  # fmt: skip
-_LOOKUPS: Final = {
-    INSTRUMENTS: ("instruments", ("symbol", "issuer_name", "asset_class", "sector", "avg_spread_bps_20d")),
-    TRADERS: ("traders", ("trader_id", "trader_name", "desk")),
-    ACCOUNTS: ("accounts", ("account_id", "account_type")),
-}
 
 
 class BatchFailed(RuntimeError):
@@ -53,23 +44,23 @@ class Ingest:
         self,
         live: LiveViews,
         arrivals: Arrivals,
+        plan: BatchPlan,
         room: Callable[[], bool] = lambda: True,
         ahead: Callable[[Mapping[int, int]], list[Message]] = lambda _: [],
     ) -> None:
         """Args:
         live: where batches are published.
         arrivals: memory of ids and times.
+        plan: the planned statements of a batch.
         room: False while memory is full of rows that history does not have yet; batches then wait.
         ahead: reads the reference topic from the given offsets to its end (`streaming.read_ahead`).
         """
-        self.live, self.arrivals, self.room, self.ahead = live, arrivals, room, ahead
+        self.live, self.arrivals, self.plan, self.room, self.ahead = live, arrivals, plan, room, ahead
         self.checkpoint: Path | None = None
         self.batches: deque[Batch] = deque()
         """Published and not yet in history."""
         self.seconds: deque[tuple[float, float, int]] = deque(maxlen=600)
         """(monotonic time, seconds, rows) of the last batches."""
-        self._session: SparkSession | None = None
-        self._known: ReferenceRows | None = None
 
     def process(self, batch: DataFrame, batch_id: int) -> None:
         """Publish one batch: `foreachBatch` of the streaming query.
@@ -90,7 +81,6 @@ class Ingest:
         while not self.room():
             time.sleep(0.2)
         start = time.monotonic()
-        session = batch.sparkSession
         offsets = self._end_offsets(batch_id)
         newest = self.live.newest
         extra: list[Segment] = []
@@ -98,10 +88,10 @@ class Ingest:
         if offsets.get(REFERENCE, {}) != newest.offsets.get(REFERENCE, {}):
             reference, extra = self._reference(batch, reference, newest.number + 1)
             reference = self._reference_ahead(reference, offsets[REFERENCE])
-        self._prepare(session, reference)
-        batch.createOrReplaceTempView("batch")
-        open_plan(session, newest.segments[-1].plan).createOrReplaceTempView("carried")
-        segment, arrivals = self._segment(session, reference, newest.number + 1)
+        self.plan.use(reference)
+        messages = batch if tuple(batch.columns) == RAW else batch.select(*RAW)
+        size = _messages(newest.offsets, offsets)
+        segment, arrivals = self._segment(messages._jdf.queryExecution().toRdd(), size, newest.number + 1)
         places = [(topic, p) for topic in EVENT_TOPICS for p in offsets.get(topic, {})]
         self.arrivals.accept(arrivals, now=time.monotonic(), partitions=places)
         mark = self.arrivals.watermark
@@ -118,15 +108,13 @@ class Ingest:
         )  # fmt: skip
         self.seconds.append((time.monotonic(), time.monotonic() - start, arrivals.num_rows))
 
-    def _segment(self, session: SparkSession, reference: ReferenceRows, number: int) -> tuple[Segment, pa.Table]:
+    def _segment(self, messages: Any, size: int, number: int) -> tuple[Segment, pa.Table]:
         """Build the segment; twice when it holds duplicates or late events, whose rows must not touch any state."""
-        leaf, blocks, arrivals = self._build(session, batch_sql(_EVENTS, "carried", reference.time_zones))
+        leaf, blocks, arrivals = self._build(messages, size)
         drops = self.arrivals.judge(arrivals)
         if drops is not None:
             blocks.unpersist(False)
-            session.createDataFrame(drops).createOrReplaceTempView("drops")
-            sql = batch_sql(_EVENTS, "carried", reference.time_zones, "drops")
-            leaf, blocks, arrivals = self._build(session, sql)
+            leaf, blocks, arrivals = self._build(messages, size, drops)
         newest_us = int(time.time() * 1e6)
         dead = sum(kind == DEAD for kind in arrivals.column("kind").to_pylist())
         segment = Segment(
@@ -136,32 +124,22 @@ class Ingest:
         )  # fmt: skip
         return segment, arrivals
 
-    def _build(self, session: SparkSession, sql: str) -> tuple[DataFrame, Any, pa.Table]:
-        leaf, blocks = materialised(session.sql(sql))
-        return leaf, blocks, leaf.where("kind <> 'W'").selectExpr(*_ARRIVALS).toArrow()
-
-    def _prepare(self, session: SparkSession, reference: ReferenceRows) -> None:
-        """Settings and lookup tables of the stream's own session."""
-        if self._session is not session:
-            # Re-planning in the middle costs more than it gains on a few thousand rows.
-            session.conf.set("spark.sql.adaptive.enabled", "false")
-            session.conf.set("spark.sql.constraintPropagation.enabled", "false")  # dear to plan with so many columns
-            self._session, self._known = session, None
-        if self._known is not reference:
-            for name, (view, columns) in _LOOKUPS.items():
-                frame = open_plan(session, reference.plan(view, session))
-                frame.select(*columns).createOrReplaceTempView(name)
-            self._known = reference
+    def _build(self, messages: Any, size: int, drops: pa.Table | None = None) -> tuple[DataFrame, Any, pa.Table]:
+        tail = self.live.newest.segments[-1].plan.rdd()
+        leaf, blocks = materialised(self.plan.segment(messages, tail, size, drops))
+        return leaf, blocks, self.plan.arrivals(blocks)
 
     def _reference(
         self, batch: DataFrame, reference: ReferenceRows, number: int
     ) -> tuple[ReferenceRows, list[Segment]]:
         """Take in the reference messages of a batch before its events, and keep those that cannot be used."""
-        rows = batch.where(f"topic = '{REFERENCE}'").select("partition", "offset", "ingest_ts", "key", "raw", "headers")
+        rows = batch.where(f"topic = '{REFERENCE}'").select(
+            "partition", "offset", "timestamp", "key", "value", "headers"
+        )
         changes, faults = [], []
         for row in sorted(rows.collect(), key=lambda r: (r["partition"], r["offset"])):
             try:
-                raw, key = row["raw"], row["key"]
+                raw, key = row["value"], row["key"]
                 changes.append(
                     decode_reference(reference.views, key and bytes(key), None if raw is None else bytes(raw))
                 )
@@ -185,8 +163,8 @@ class Ingest:
             producer = next((h["value"] for h in row["headers"] or () if h["key"] == "producer"), None)
             own = {
                 "kind": DEAD, "topic": REFERENCE, "partition": row["partition"], "offset": row["offset"],
-                "ingest_ts": row["ingest_ts"], "error_class": fault.error_class, "error_field": fault.field,
-                "error_message": str(fault), "raw": row["raw"], "tail": False,
+                "ingest_ts": row["timestamp"], "error_class": fault.error_class, "error_field": fault.field,
+                "error_message": str(fault), "raw": row["value"], "tail": False,
                 "producer": None if producer is None else bytes(producer).decode("utf-8", "replace"),
             }  # fmt: skip
             values.append(tuple(own.get(name) for name in COLUMNS))
@@ -207,4 +185,6 @@ class Ingest:
         return {topic: {int(p): int(o) for p, o in parts.items()} for topic, parts in raw.items()}
 
 
-_EVENTS: Final = "SELECT * FROM batch WHERE kind IS NOT NULL"
+def _messages(begin: Offsets, end: Offsets) -> int:
+    """How many messages lie between two offset vectors, about: a partition that is new counts from 0."""
+    return sum(to - begin.get(topic, {}).get(p, 0) for topic, parts in end.items() for p, to in parts.items())

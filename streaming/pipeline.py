@@ -1,4 +1,4 @@
-"""The event route, readable top to bottom: source → decode → check → (each batch) enrich → publish; history beside it."""
+"""The event route, readable top to bottom: source → each batch: decode, check, enrich, publish; history beside it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import shutil
 import tempfile
 import threading
 import time
-import uuid
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,9 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streaming.alerts import AlertStore
 from streaming.arrivals import Arrivals
-from streaming.checks import check_sql
+from streaming.batch_plan import BatchPlan
 from streaming.connection import KafkaConnection
-from streaming.decode import decode_sql
 from streaming.detectors.runner import Runner
 from streaming.freshness import broker_answers, end_offsets, instant, lag, percentile
 from streaming.history import History
@@ -48,20 +46,13 @@ log = logging.getLogger(__name__)
 TOPICS: Final = (*EVENT_TOPICS, REFERENCE)
 
 
-def checked_stream(spark: SparkSession, kafka: dict[str, str], offsets: str, settings: PipelineSettings) -> DataFrame:
-    """The static part of the route: what can be said about each message without any other."""
-    name = f"kafka_{uuid.uuid4().hex}"
-    raw = (
+def kafka_stream(spark: SparkSession, kafka: dict[str, str], offsets: str, settings: PipelineSettings) -> DataFrame:
+    """The messages of all topics as they come; all work on them is done batch by batch (`batch_plan.py`)."""
+    return (
         spark.readStream.format("kafka").options(**kafka).option("subscribe", ",".join(TOPICS))
         .option("startingOffsets", offsets).option("maxOffsetsPerTrigger", settings.max_batch_rows)
         .option("includeHeaders", "true").option("failOnDataLoss", "true").load()
     )  # fmt: skip
-    raw.createOrReplaceTempView(name)
-    decoded = decode_sql(name, settings.largest_message)
-    checked = check_sql(decoded, largest_message=settings.largest_message, ahead_s=settings.ahead_s)
-    frame = spark.sql(checked)
-    spark.catalog.dropTempView(name)
-    return frame
 
 
 class LivePipeline:
@@ -79,7 +70,8 @@ class LivePipeline:
         self._last = self.history.last_manifest()
         arrivals = Arrivals(settings.duplicate_horizon, int(settings.late_after_s * 1e6), settings.idle_after_s)
         self.live = LiveViews(self._restore(arrivals))
-        self.ingest = Ingest(self.live, arrivals, self._room, partial(read_ahead, connection))
+        plan = BatchPlan(self._session, largest_message=settings.largest_message, ahead_s=settings.ahead_s)
+        self.ingest = Ingest(self.live, arrivals, plan, self._room, partial(read_ahead, connection))
         self._outbox = Outbox(connection)
         self._maintenance = Maintenance(
             self._session, self.live, self.ingest, self.history, self._reference_table, settings,
@@ -248,7 +240,7 @@ class LivePipeline:
         starting = (
             json.dumps(_with_new_partitions(offsets, self.connection)) if offsets else self.settings.starting_offsets
         )
-        frame = checked_stream(self._session, self.connection.spark_options(), starting, self.settings)
+        frame = kafka_stream(self._session, self.connection.spark_options(), starting, self.settings)
         try:
             self._query = (
                 frame.writeStream.foreachBatch(self.ingest.process)
@@ -342,6 +334,7 @@ def _quiet(spark: SparkSession) -> SparkSession:
     """A session of our own: re-planning in the middle costs more than it gains on small batches."""
     session = spark.newSession()
     session.conf.set("spark.sql.adaptive.enabled", "false")
+    session.conf.set("spark.sql.constraintPropagation.enabled", "false")  # dear to plan with so many columns
     return session
 
 

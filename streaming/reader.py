@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 FACTS: Final = frozenset({"order_events", "orders", "executions", "market_trades", "quotes", "dead_letters",
                           "trade_stats_1m", "order_flow_30s"})  # fmt: skip
 """Views that are made of events."""
+_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Reader:
@@ -74,8 +75,9 @@ class Reader:
     def look(self, generation: Generation, since: datetime, session: SparkSession) -> Look:
         """What a detector sees: a pinned generation, cut to rows that are not older than `since`."""
 
-        def frame(name: str) -> DataFrame:
-            return self._frame(name, generation, None, generation.reference, {}, session, since=since)
+        def frame(name: str, reach: timedelta = timedelta()) -> DataFrame:
+            begin = max(since, _EARLIEST + reach) - reach
+            return self._frame(name, generation, None, generation.reference, {}, session, since=begin)
 
         def rows(name: str) -> list[dict[str, Any]]:
             return list(generation.reference.rows.get(name, {}).values())

@@ -44,7 +44,8 @@ def order_flow_sql(facts: str, baselines: str, watermark_us: int) -> str:
         watermark_us: windows that end at or before it are final.
     """
     step_us, steps = FLOW_STEP_S * 1_000_000, FLOW_WINDOW_S // FLOW_STEP_S
-    back = ", ".join(f"{n * step_us}L" for n in range(steps))
+    step = f"(unix_micros(event_ts) div {step_us}L) * {step_us}L"
+    starts = ", ".join(f"{step} - {n * step_us}L" for n in range(steps))
     buy = "side = 'BUY'"
     sums = ", ".join(
         f"{function}(CASE WHEN {condition} AND {side} THEN {value} END) AS {name}_{suffix}"
@@ -61,6 +62,12 @@ def order_flow_sql(facts: str, baselines: str, watermark_us: int) -> str:
         )
     )
     names = ("n_new", "n_cancel", "n_fill", "qty_new", "qty_cancel", "qty_fill", "max_order_qty", "n_any")
+    # In two steps: to take the largest of texts, Spark sorts, and after the first step there are few rows left to sort.
+    totals = ", ".join(
+        f"{'max' if name == 'max_order_qty' else 'sum'}({name}_{side}) AS {name}_{side}"
+        for side in "bs"
+        for name in names
+    )
     sides = ", ".join(
         "named_struct('side', '{}', {}, 'opposite', {})".format(
             side,
@@ -79,9 +86,11 @@ SELECT trader_id, trader_name, desk, symbol, f.side AS side, timestamp_micros(w)
   ({ratio} - mean) / greatest(stddev, {LEAST_STDDEV!r}D) AS deviation_score,
   w + {FLOW_WINDOW_S * 1_000_000}L <= {watermark_us}L AS is_final
 FROM (SELECT x.*, explode(array({sides})) AS f FROM (
-    SELECT trader_id, max(trader_name) AS trader_name, max(desk) AS desk, symbol, w, {sums}
-    FROM (SELECT *, explode(transform(array({back}), d -> (unix_micros(event_ts) div {step_us}L) * {step_us}L - d)) AS w
-          FROM {facts} WHERE kind = 'O' AND event_type IN ('NEW', 'CANCEL', 'FILL'))
+    SELECT trader_id, max(trader_name) AS trader_name, max(desk) AS desk, symbol, w, {totals}
+    FROM (SELECT trader_id, trader_name, desk, symbol, w, {sums}
+          FROM (SELECT *, explode(array({starts})) AS w
+                FROM {facts} WHERE kind = 'O' AND event_type IN ('NEW', 'CANCEL', 'FILL'))
+          GROUP BY trader_id, trader_name, desk, symbol, w)
     GROUP BY trader_id, symbol, w) x) y
 LEFT JOIN (SELECT trader_id AS norm_of, mean, stddev FROM {baselines} WHERE metric = 'CANCEL_RATIO')
   ON trader_id = norm_of

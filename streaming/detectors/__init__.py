@@ -52,8 +52,8 @@ def thresholds_at(rows: Iterable[Mapping[str, Any]], detector: str, moment: date
 class Look:
     """What a detector may see: the views of one pinned snapshot, cut to the time that matters."""
 
-    frame: Callable[[str], DataFrame]
-    """View → its rows since `since`; reference views whole."""
+    frame: Callable[..., DataFrame]
+    """View → its rows since `since`, or earlier by the timedelta that is given beside; reference views whole."""
     rows: Callable[[str], list[dict[str, Any]]]
     """Reference view → its rows."""
     since: datetime

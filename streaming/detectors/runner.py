@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from streaming.detectors import Look, all_detectors, thresholds_at
+from streaming.windows import FLOW_STEP_S, FLOW_WINDOW_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +21,7 @@ log = logging.getLogger(__name__)
 
 OVERLAP: Final = timedelta(seconds=60)
 """Windows are looked at again for so long: an episode that went on is then seen whole."""
-REACH: Final = timedelta(seconds=120)
-"""How far before the first window the orders and fills are read."""
+WINDOW: Final = timedelta(seconds=FLOW_WINDOW_S)
 BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -46,7 +46,9 @@ class Runner:
 
     def due(self, watermark: datetime | None) -> bool:
         """Whether there are new final windows, or alerts that wait to be sent."""
-        return bool(self._unsent) or (watermark is not None and watermark >= self.cursor + timedelta(seconds=1))
+        if watermark is None:
+            return bool(self._unsent)
+        return bool(self._unsent) or _step(watermark) > _step(self.cursor)
 
     def announce(self, alert_id: str) -> None:
         """Send an alert to its topic again with the next look: its status has changed."""
@@ -58,7 +60,7 @@ class Runner:
         Args:
             look: opens the views cut to rows that are not older than the time given.
         """
-        seen = look(max(BEGINNING, self.cursor - OVERLAP - REACH))
+        seen = look(max(BEGINNING, self.cursor - OVERLAP - WINDOW))
         new: list[dict[str, Any]] = []
         for detector in all_detectors():
             try:
@@ -93,6 +95,11 @@ class Runner:
         fresh = self.cursor_file.with_suffix(".new")
         fresh.write_text(json.dumps({"until": self.cursor.isoformat(), "unsent": sorted(self._unsent)}))
         fresh.replace(self.cursor_file)
+
+
+def _step(moment: datetime) -> int:
+    """Number of the step at whose end windows become final."""
+    return int(moment.timestamp()) // FLOW_STEP_S
 
 
 def _encoded(value: Any) -> str:

@@ -24,6 +24,8 @@ LEAST_DAYS: Final = 10
 """Days that a trader's own norm must rest on; below, the desk's median counts."""
 AROUND: Final = timedelta(seconds=0.05)
 """An order cancelled this much before the fill still belongs to it: clocks and order of messages are not exact."""
+REACH: Final = timedelta(seconds=120)
+"""How far before the windows the orders and fills are read: a large order may have stood for a while."""
 CHOSEN: Final = ("TRADER", None)
 """Cancel reasons that are the trader's own decision."""
 OPPOSITE: Final = {"BUY": "SELL", "SELL": "BUY"}
@@ -71,9 +73,9 @@ class Spoofing:
         if not episodes:
             return []
         names = ", ".join(sorted({f"'{_quoted(e.trader_id)}'" for e in episodes}))
-        orders = _sides(look.frame("orders").where(f"trader_id IN ({names})").toArrow().to_pylist())
+        orders = _sides(look.frame("orders", REACH).where(f"trader_id IN ({names})").toArrow().to_pylist())
         fills = _sides(
-            look.frame("executions").where(f"trader_id IN ({names}) AND status = 'VALID'").toArrow().to_pylist()
+            look.frame("executions", REACH).where(f"trader_id IN ({names}) AND status = 'VALID'").toArrow().to_pylist()
         )
         found = []
         for episode in episodes:

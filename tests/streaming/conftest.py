@@ -11,9 +11,8 @@ import pytest
 
 from streaming.alerts import AlertStore
 from streaming.arrivals import Arrivals
+from streaming.batch_plan import BatchPlan
 from streaming.catalogue import Catalogue
-from streaming.checks import check_sql
-from streaming.decode import decode_sql
 from streaming.history import History
 from streaming.ingest import Ingest
 from streaming.live_views import Generation, LiveViews, Segment
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
 
 START_US = 1_763_650_800_000_000
 """2025-11-20 15:00 UTC, in trading hours of New York."""
-KAFKA = ("topic STRING, partition INT, offset BIGINT, timestamp TIMESTAMP, key BINARY, value BINARY, "
-         "headers ARRAY<STRUCT<key: STRING, value: BINARY>>")  # fmt: skip
+KAFKA = ("key BINARY, value BINARY, topic STRING, partition INT, offset BIGINT, timestamp TIMESTAMP, "
+         "timestampType INT, headers ARRAY<STRUCT<key: STRING, value: BINARY>>")  # fmt: skip
 
 REFERENCE: dict[str, list[dict[str, Any]]] = {
     "instruments": [
@@ -122,7 +121,8 @@ class Route:
                        free=lambda: None, first=0, last=0, rows=0)  # fmt: skip
         self.live = LiveViews(Generation(number=0, segments=(seed,), offsets={}, newest_us=0, watermark_us=0,
                                          reference=reference))  # fmt: skip
-        self.ingest = Ingest(self.live, arrivals)
+        plan = BatchPlan(self.session, largest_message=settings.largest_message, ahead_s=settings.ahead_s)
+        self.ingest = Ingest(self.live, arrivals, plan)
         self.ingest.checkpoint = directory / "checkpoint"
         (self.ingest.checkpoint / "offsets").mkdir(parents=True)
         self.history = History(self.session, directory)
@@ -143,14 +143,12 @@ class Route:
             self.ends[topic] = offset + 1
             value = json.dumps(body).encode() if isinstance(body, dict) else body
             headers = [("producer", b"test"), ("schema_version", b"1")]
-            rows.append((topic, 0, offset, datetime.fromtimestamp(START_US / 1e6 + 86_400, UTC), b"k", value, headers))
+            at = datetime.fromtimestamp(START_US / 1e6 + 86_400, UTC)
+            rows.append((b"k", value, topic, 0, offset, at, 0, headers))
             places.append((topic, offset))
-        self.session.createDataFrame(rows, KAFKA).createOrReplaceTempView("kafka")
-        limit = self.settings.largest_message
-        checked = check_sql(decode_sql("kafka", limit), largest_message=limit, ahead_s=self.settings.ahead_s)
         log = self.ingest.checkpoint / "offsets" / str(self._batches)  # type: ignore[operator]
         log.write_text("v1\n{}\n" + json.dumps({topic: {"0": end} for topic, end in self.ends.items()}))
-        self.ingest.process(self.session.sql(checked), self._batches)
+        self.ingest.process(self.session.createDataFrame(rows, KAFKA), self._batches)
         self._batches += 1
         return places
 
