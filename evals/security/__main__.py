@@ -48,10 +48,21 @@ def main(arguments: list[str] | None = None) -> int:
             print(
                 f"{'ok  ' if figure.passed else 'MISS'} {name}: {figure.what}: {figure.measured} (wanted {figure.wanted})"
             )
-    PAGE.write_text(page({name: found for name, found in figures.items() if found}), encoding="utf-8")
+    PAGE.write_text(page({_label(name, settings): figures[name] for name in PARTS}), encoding="utf-8")
     if not complete:
         return 3
     return 0 if all(figure.passed for name in chosen for figure in figures[name]) else 1
+
+
+def _label(name: str, settings: Options) -> str:
+    """The part's name, with how much of it has run where that is not all."""
+    part = PARTS[name](settings)
+    try:
+        pieces = part.pieces()
+    finally:
+        part.close()
+    done = len(Results.open(settings.state / f"{name}.jsonl").found)
+    return name if done >= len(pieces) else f"{name}, {done} of {len(pieces)} pieces"
 
 
 def _figures(name: str, settings: Options) -> list[Figure]:

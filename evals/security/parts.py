@@ -133,6 +133,8 @@ def page(figures: Mapping[str, Sequence[Figure]]) -> str:
         "| --- | --- | --- | --- | --- |",
     ]
     for part, found in figures.items():
+        if not found:
+            lines.append(f"| (not measured yet) | | | | {part} |")
         lines += [
             f"| {f.what} | {f.measured} | {f.wanted} | {'met' if f.passed else '**missed**'} | {part} |" for f in found
         ]
