@@ -107,6 +107,11 @@ class Child:
         self._retry_at = now + pause
         return f"{self.name}: {how}; starting again in {pause:.0f} s (log: {self.log})"
 
+    def ask_to_end(self) -> None:
+        """Tell it to end by itself; `stop` waits for it."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
     def stop(self, within_s: float | None = None) -> None:
         """End it and all that it started; `within_s` replaces the time that it has to end by itself."""
         process, self._process = self._process, None

@@ -253,7 +253,7 @@ class Supervisor:
                 why = detail or f"ended\n{child.last_words()}"
                 raise CannotStart(f"service: {why}\n(log: {child.log})")
             if time.monotonic() > say_again:
-                say_again += STILL_STARTING_S
+                say_again = time.monotonic() + STILL_STARTING_S
                 self._say(f"service   still starting after {time.monotonic() - began:.0f} s (log: {child.log})")
             if body and (shown := detail or state) != told:
                 told = shown
@@ -348,6 +348,8 @@ class Supervisor:
 
     def _end(self) -> None:
         self._stop.set()
+        for part in self._children.values():
+            part.ask_to_end()  # all at once: on a busy machine each takes a while, and only the broker must outlast them
         for name in ("page", "feed", "service"):
             if (child := self._children.get(name)) is not None:
                 # One that still starts has nothing to write, and Spark's start cannot be broken off in order.
