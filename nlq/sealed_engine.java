@@ -44,6 +44,9 @@ public class SealedEngine {
   /** Characters to which a text may be filled up. */
   private static final int MOST_PADDED = 1000;
 
+  /** Questions inside questions. */
+  private static final int MOST_NESTED = 8;
+
   /** A query's planning, which Spark cannot cancel: it ends at the next rule once `stop` was called. */
   public static class Planning extends QueryPlanningTracker {
     private volatile boolean stopped = false;
@@ -241,13 +244,17 @@ public class SealedEngine {
     return interval.months == 0 ? interval.days * 86400e6 + interval.microseconds : Double.NaN;
   }
 
-  /** Nodes of a parsed or analysed plan when every use of a WITH query is written out, as the optimiser will do. */
+  /**
+   * Nodes of a parsed or analysed plan when every use of a WITH query is written out, as the optimiser will do.
+   * Infinite when questions are nested deeper than anybody asks: the optimiser's memory grows with each level until
+   * the machine ends.
+   */
   public double writtenOut(QueryPlan plan) {
     Map queries = new HashMap();
-    return size(plan, queries);
+    return size(plan, queries, 0);
   }
 
-  private double size(QueryPlan plan, Map queries) {
+  private double size(QueryPlan plan, Map queries, int depth) {
     double total = 1;
     if (plan instanceof View) {
       return total;
@@ -264,34 +271,37 @@ public class SealedEngine {
       Map own = new HashMap(queries);
       for (Iterator i = ((UnresolvedWith) plan).cteRelations().iterator(); i.hasNext();) {
         Product query = (Product) i.next();
-        own.put(((String) query.productElement(0)).toLowerCase(), Double.valueOf(size((QueryPlan) query.productElement(1), own)));
+        own.put(((String) query.productElement(0)).toLowerCase(), Double.valueOf(size((QueryPlan) query.productElement(1), own, depth)));
       }
-      return total + size(((UnresolvedWith) plan).child(), own);
+      return total + size(((UnresolvedWith) plan).child(), own, depth);
     }
     if (plan instanceof WithCTE) {
       // Definitions stand in the order in which they use each other, and before the query that uses them.
       for (Iterator i = ((WithCTE) plan).cteDefs().iterator(); i.hasNext();) {
         CTERelationDef query = (CTERelationDef) i.next();
-        queries.put(Long.valueOf(query.id()), Double.valueOf(size(query, queries)));
+        queries.put(Long.valueOf(query.id()), Double.valueOf(size(query, queries, depth)));
       }
-      return total + size(((WithCTE) plan).plan(), queries);
+      return total + size(((WithCTE) plan).plan(), queries, depth);
     }
     for (Iterator i = plan.children().iterator(); i.hasNext();) {
-      total += size((QueryPlan) i.next(), queries);
+      total += size((QueryPlan) i.next(), queries, depth);
     }
     for (Iterator i = plan.expressions().iterator(); i.hasNext();) {
-      total += size((Expression) i.next(), queries);
+      total += size((Expression) i.next(), queries, depth);
     }
     return total;
   }
 
-  private double size(Expression expression, Map queries) {
+  private double size(Expression expression, Map queries, int depth) {
     double total = 1;
     if (expression instanceof PlanExpression) {
-      total += size((QueryPlan) ((PlanExpression) expression).plan(), queries);
+      if (depth >= MOST_NESTED) {
+        return Double.POSITIVE_INFINITY;
+      }
+      total += size((QueryPlan) ((PlanExpression) expression).plan(), queries, depth + 1);
     }
     for (Iterator i = expression.children().iterator(); i.hasNext();) {
-      total += size((Expression) i.next(), queries);
+      total += size((Expression) i.next(), queries, depth);
     }
     return total;
   }

@@ -7,11 +7,12 @@ functions are removed by an own list, and every plan is checked against own list
 from __future__ import annotations
 
 import re
-from functools import lru_cache, reduce
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlq.engine_functions import FUNCTIONS, TABLE_FUNCTIONS
+from streaming.java_object import java_object
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -95,9 +96,6 @@ ANALYSED_EXPRESSIONS = frozenset(
 MAX_WRITTEN_OUT = 20_000
 """Nodes of a statement with each use of its WITH queries written out; more take longer to plan than a query may run."""
 
-_COMPILED: dict[int, tuple[Any, Any]] = {}
-"""Gateway → the gateway itself, held so that its identity is not reused, and the helper compiled in its machine."""
-
 
 class NotEntitled(Exception):
     """The statement names a view that the role may not see, or that does not exist: the same answer for both."""
@@ -132,7 +130,7 @@ class Seal:
     def __init__(self, spark: SparkSession) -> None:
         self._spark: Any = spark
         self._jvm: Any = spark._jvm
-        self._engine = _compile(spark.sparkContext._gateway)  # noqa: SLF001
+        self._engine = java_object(spark, Path(__file__).with_name("sealed_engine.java"), "SealedEngine")
         self._keep, self._keep_tables = self._java_set(FUNCTIONS), self._java_set(TABLE_FUNCTIONS)
         self._properties = self._jvm.java.util.Properties()
         for name, value in SETTINGS.items():
@@ -236,19 +234,6 @@ class Seal:
             except PySparkException:
                 continue
             raise PlanRefused(f"sealing has no effect: {call.partition('(')[0]} still resolves")
-
-
-@lru_cache(maxsize=4)
-def _compile(gateway: Any) -> Any:
-    """Our helper inside Spark's Java machine. One a machine: py4j remembers methods by the class's name alone."""
-    source = Path(__file__).with_name("sealed_engine.java").read_text(encoding="utf-8")
-    jvm = gateway.jvm
-    compiler = jvm.org.codehaus.janino.SimpleCompiler()
-    compiler.setParentClassLoader(jvm.java.lang.Thread.currentThread().getContextClassLoader())
-    compiler.cook(source)
-    kind = compiler.getClassLoader().loadClass("SealedEngine")
-    maker = kind.getDeclaredConstructor(gateway.new_array(jvm.java.lang.Class, 0))
-    return maker.newInstance(gateway.new_array(jvm.java.lang.Object, 0))
 
 
 def register_views(session: SparkSession, snapshot: Snapshot, principal: Principal, names: set[str]) -> set[str]:

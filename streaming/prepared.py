@@ -7,10 +7,10 @@ thousand rows. It is the same statement every time: only the rows at its leaves 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streaming.java_object import java_object
 from streaming.segments import open_plan
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Prepared:
             frame = _stand_in(session, expected)
             self._inputs[name] = frame._jdf.queryExecution().analyzed().rdd()
             frame.createOrReplaceTempView(name)
-        self._java = compiled(session, _SOURCE, "Prepared", session.sql(sql)._jdf.queryExecution().executedPlan())
+        self._java = java_object(session, _SOURCE, "Prepared", session.sql(sql)._jdf.queryExecution().executedPlan())
         for name in inputs:
             session.catalog.dropTempView(name)
 
@@ -98,25 +98,3 @@ def _stand_in(session: SparkSession, expected: Input) -> DataFrame:
 def _object(package: Any, name: str) -> Any:
     """A Scala object of that name."""
     return getattr(getattr(package, f"{name}$"), "MODULE$")
-
-
-def compiled(session: SparkSession, source: Path, name: str, *arguments: Any) -> Any:
-    """An instance of a Java class of ours inside Spark's Java machine.
-
-    The class is compiled by the compiler that Spark brings for its generated code.
-    """
-    gateway: Any = session.sparkContext._gateway  # noqa: SLF001 - no public way to the Java machine
-    maker = _loaded(gateway, source, name).getConstructors()[0]
-    values = gateway.new_array(gateway.jvm.java.lang.Object, len(arguments))
-    for i, argument in enumerate(arguments):
-        values[i] = argument
-    return maker.newInstance(values)
-
-
-@lru_cache(maxsize=16)
-def _loaded(gateway: Any, source: Path, name: str) -> Any:
-    """One class a machine: py4j remembers methods by the class's name alone."""
-    compiler = gateway.jvm.org.codehaus.janino.SimpleCompiler()
-    compiler.setParentClassLoader(gateway.jvm.java.lang.Thread.currentThread().getContextClassLoader())
-    compiler.cook(source.read_text(encoding="utf-8"))
-    return compiler.getClassLoader().loadClass(name)
