@@ -141,8 +141,8 @@ def engine(make: Callable[..., Engine]) -> Engine:
 
 
 def told(answer: Answer) -> str:
-    """All that an answer says, but for what the person said first."""
-    rows = answer.table.to_pylist() if answer.table is not None else []
+    """All that an answer says, but for what the person said first, and for the order of rows that have none."""
+    rows = sorted(map(str, answer.table.to_pylist())) if answer.table is not None else []
     return json.dumps(answer_to(replace(answer, question="", query_id="", timings={})), default=str) + str(rows)
 
 
