@@ -15,18 +15,16 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from evals.bench_load import Flow, reference_rows
-from streaming.batch_plan import RAW, BatchPlan
+from streaming.batch_plan import RAW_DDL, BatchPlan
 from streaming.catalogue import Catalogue
 from streaming.reference import ReferenceRows, decode_reference, reference_views
 from streaming.segments import DDL, materialised
-from streaming.session import build_session
+from streaming.session import build_session, quiet_session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 SIZES = (1_000, 4_000, 40_000)
-_DDL = ("key BINARY, value BINARY, topic STRING, partition INT, offset BIGINT, timestamp TIMESTAMP, timestampType INT, "
-        "headers ARRAY<STRUCT<key: STRING, value: BINARY>>")  # fmt: skip
 
 
 def messages(spark: SparkSession, count: int) -> Any:
@@ -35,7 +33,7 @@ def messages(spark: SparkSession, count: int) -> Any:
     for i in range(count):
         topic, key, body = flow.next(int(now.timestamp() * 1e6) + i * 200)
         rows.append((key.encode(), body.encode(), topic, i % 2, i, now, 0, [("producer", b"bench")]))
-    frame = spark.createDataFrame(rows, _DDL).select(*RAW).repartition(4)
+    frame = spark.createDataFrame(rows, RAW_DDL).repartition(4)
     leaf, blocks = materialised(frame)
     leaf.count()
     return blocks
@@ -57,8 +55,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=90, help="batches of each size")
     options = parser.parse_args()
     spark = build_session("bench-batch")
-    session = spark.newSession()
-    session.conf.set("spark.sql.adaptive.enabled", "false")
+    session = quiet_session(spark)
     views = reference_views(Catalogue.load())
     changes = [decode_reference(views, None, json.dumps({"view": v, "row": r}).encode()) for v, r in reference_rows()]
     plan = BatchPlan(session, largest_message=1_048_576, ahead_s=300)

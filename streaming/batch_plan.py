@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
     from streaming.reference import ReferenceRows
 
-RAW: Final = ("key", "value", "topic", "partition", "offset", "timestamp", "timestampType", "headers")
+RAW: Final = {
+    "key": "BINARY", "value": "BINARY", "topic": "STRING", "partition": "INT", "offset": "BIGINT",
+    "timestamp": "TIMESTAMP", "timestampType": "INT", "headers": "ARRAY<STRUCT<key: STRING, value: BINARY>>",
+}  # fmt: skip
 """Columns of Spark's Kafka source, with headers."""
+RAW_DDL: Final = ", ".join(f"`{name}` {kind}" for name, kind in RAW.items())
 SMALL: Final = 8_000
 """Messages in a batch, up to which it runs as one task."""
 
-_RAW_DDL: Final = (
-    "key BINARY, value BINARY, topic STRING, `partition` INT, `offset` BIGINT, timestamp TIMESTAMP, "
-    "timestampType INT, headers ARRAY<STRUCT<key: STRING, value: BINARY>>"
-)
 _DROPS_DDL: Final = "topic STRING, `partition` INT, `offset` BIGINT, class STRING, field STRING, message STRING"
 _PACKED_DDL: Final = f"p STRUCT<{', '.join(f'`{name}`: {kind}' for name, kind in COLUMNS.items())}>"
 _ARRIVALS: Final = (
@@ -48,7 +48,7 @@ class BatchPlan:
 
     def __init__(self, session: SparkSession, *, largest_message: int, ahead_s: int) -> None:
         """Args:
-        session: of our own, without adaptive execution.
+        session: of our own (`session.quiet_session`).
         largest_message: bytes (`PipelineSettings.largest_message`).
         ahead_s: seconds (`PipelineSettings.ahead_s`).
         """
@@ -102,7 +102,7 @@ class BatchPlan:
         """Messages → packed rows; planned when first needed, as most runs never see a duplicate."""
         if drops not in self._packed:
             lookups = {name: Input(ddl, small=True) for name, (_, ddl) in _LOOKUPS.items()}
-            inputs = {"raw": Input(_RAW_DDL), **lookups}
+            inputs = {"raw": Input(RAW_DDL), **lookups}
             if drops:
                 inputs["drops"] = Input(_DROPS_DDL, small=True)
             sql = packed_sql(self._checked, self._zones or {}, "drops" if drops else None)

@@ -89,7 +89,7 @@ class Ingest:
             reference, extra = self._reference(batch, reference, newest.number + 1)
             reference = self._reference_ahead(reference, offsets[REFERENCE])
         self.plan.use(reference)
-        messages = batch if tuple(batch.columns) == RAW else batch.select(*RAW)
+        messages = batch if batch.columns == [*RAW] else batch.select(*RAW)
         size = _messages(newest.offsets, offsets)
         segment, arrivals = self._segment(messages._jdf.queryExecution().toRdd(), size, newest.number + 1)
         places = [(topic, p) for topic in EVENT_TOPICS for p in offsets.get(topic, {})]

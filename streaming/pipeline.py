@@ -30,6 +30,7 @@ from streaming.read_ahead import read_ahead
 from streaming.reader import FACTS, Reader
 from streaming.reference import ReferenceRows, ReferenceTable, reference_views
 from streaming.segments import DDL, DEAD, materialised
+from streaming.session import quiet_session
 from streaming.settings import PipelineSettings
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class LivePipeline:
     ) -> None:  # fmt: skip
         """Open what is on disk; `start` is the way to use it."""
         self.spark, self.catalogue, self.connection, self.settings = spark, catalogue, connection, settings
-        self._session = _quiet(spark)
+        self._session = quiet_session(spark)
         self.history = History(self._session, data_dir)
         self._reference_table = ReferenceTable(self._session, data_dir)
         self._last = self.history.last_manifest()
@@ -286,7 +287,7 @@ class LivePipeline:
 
     def _detect(self) -> None:
         self.spark.sparkContext.setLocalProperty("spark.scheduler.pool", "maintenance")
-        session = _quiet(self.spark)
+        session = quiet_session(self.spark)
         self._warm()
         while not self._stop.wait(self.settings.detect_every_s):
             try:
@@ -328,14 +329,6 @@ def _with_new_partitions(offsets: dict[str, dict[int, int]], connection: KafkaCo
         for topic, parts in found.items()
         if parts
     }
-
-
-def _quiet(spark: SparkSession) -> SparkSession:
-    """A session of our own: re-planning in the middle costs more than it gains on small batches."""
-    session = spark.newSession()
-    session.conf.set("spark.sql.adaptive.enabled", "false")
-    session.conf.set("spark.sql.constraintPropagation.enabled", "false")  # dear to plan with so many columns
-    return session
 
 
 def _scratch() -> str | None:

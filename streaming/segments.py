@@ -76,7 +76,7 @@ def materialised(frame: DataFrame) -> tuple[DataFrame, Any]:
 
 
 class ColumnarCopy:
-    """Rows of several segments in compressed columns: a quarter of the memory, and filters skip what they can."""
+    """Rows of several segments in columns: filters skip what they can, and a query reads only the columns that it names."""
 
     def __init__(self, frame: DataFrame) -> None:
         """Build it now, in the calling thread."""

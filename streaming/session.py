@@ -63,9 +63,9 @@ SMALL_AND_FAST = {
     "spark.sql.streaming.stopTimeout": "30s",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.databricks.delta.properties.defaults.checkpointInterval": "100",  # each one rebuilds the table's state
-    # Statistics that let files be skipped, on the columns that questions ask by; on all, they cost a quarter of a write.
+    # Statistics that let files be skipped, on the columns that questions ask by; on all, they are a good part of a write.
     "spark.databricks.delta.properties.defaults.dataSkippingStatsColumns": "`event_ts`,`ingest_ts`,`offset`,`symbol`,`trader_id`",
-    "spark.sql.inMemoryColumnarStorage.compressed": "false",  # sealing a segment costs a third less
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",  # choosing an encoding for each column is a good part of sealing
     "spark.databricks.delta.autoCompact.enabled": "false",
     "spark.databricks.delta.optimizeWrite.enabled": "false",
     "spark.log.level": "ERROR",  # pyspark would raise it to WARN over the log file's own setting
@@ -162,6 +162,14 @@ def build_session(
         builder = builder.config(name, value)
     with _environment_without_secrets(JAVA_HOME=str(java.home), SPARK_LOCAL_IP="127.0.0.1"):
         return builder.getOrCreate()
+
+
+def quiet_session(spark: SparkSession) -> SparkSession:
+    """A session for many small statements: planning again in the middle costs more than it gains on small batches."""
+    session = spark.newSession()
+    session.conf.set("spark.sql.adaptive.enabled", "false")
+    session.conf.set("spark.sql.constraintPropagation.enabled", "false")  # dear to plan with so many columns
+    return session
 
 
 @contextmanager

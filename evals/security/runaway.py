@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -148,7 +149,7 @@ def refused_before_planning(snapshot: Snapshot) -> dict[str, str]:
     return {kind: check(sql, snapshot.catalogue, Principal()).rule for kind, sql in PLANNING.items()}
 
 
-class _Neighbour:
+class _Neighbour(ABC):
     """A small piece of work, again and again, on a thread of its own."""
 
     def __init__(self) -> None:
@@ -175,9 +176,9 @@ class _Neighbour:
             self.longest = max(self.longest, time.monotonic() - started)
             self._end.wait(0.2)
 
+    @abstractmethod
     def work(self) -> None:
         """One piece."""
-        raise NotImplementedError
 
 
 class _Ingest(_Neighbour):

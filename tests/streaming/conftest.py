@@ -11,7 +11,7 @@ import pytest
 
 from streaming.alerts import AlertStore
 from streaming.arrivals import Arrivals
-from streaming.batch_plan import BatchPlan
+from streaming.batch_plan import RAW_DDL, BatchPlan
 from streaming.catalogue import Catalogue
 from streaming.history import History
 from streaming.ingest import Ingest
@@ -20,6 +20,7 @@ from streaming.maintenance import Maintenance
 from streaming.reader import Reader
 from streaming.reference import ReferenceRows, ReferenceTable, decode_reference, reference_views
 from streaming.segments import DDL
+from streaming.session import quiet_session
 from streaming.settings import PipelineSettings
 from streaming.snapshot import Snapshot
 
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 START_US = 1_763_650_800_000_000
 """2025-11-20 15:00 UTC, in trading hours of New York."""
-KAFKA = ("key BINARY, value BINARY, topic STRING, partition INT, offset BIGINT, timestamp TIMESTAMP, "
-         "timestampType INT, headers ARRAY<STRUCT<key: STRING, value: BINARY>>")  # fmt: skip
-
 REFERENCE: dict[str, list[dict[str, Any]]] = {
     "instruments": [
         {"symbol": "ABC", "issuer_name": "ABC Corp.", "asset_class": "EQUITY", "sector": "Tech", "venue": "XNAS",
@@ -109,8 +107,7 @@ class Route:
 
     def __init__(self, spark: SparkSession, directory: Path, settings: PipelineSettings) -> None:
         self.spark = spark
-        self.session = spark.newSession()
-        self.session.conf.set("spark.sql.adaptive.enabled", "false")
+        self.session = quiet_session(spark)
         self.settings, self.catalogue = settings, Catalogue.load()
         self.views = reference_views(self.catalogue)
         changes = [decode_reference(self.views, None, json.dumps({"view": view, "row": row}).encode())
@@ -148,7 +145,7 @@ class Route:
             places.append((topic, offset))
         log = self.ingest.checkpoint / "offsets" / str(self._batches)  # type: ignore[operator]
         log.write_text("v1\n{}\n" + json.dumps({topic: {"0": end} for topic, end in self.ends.items()}))
-        self.ingest.process(self.session.createDataFrame(rows, KAFKA), self._batches)
+        self.ingest.process(self.session.createDataFrame(rows, RAW_DDL), self._batches)
         self._batches += 1
         return places
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -151,3 +151,15 @@ def test_a_review_changes_an_alert_from_then_on_and_is_sent_again(route: Route, 
     assert [json.loads(body)["status"] for _, body in sent] == ["NEW", "FALSE_POSITIVE"]
     with pytest.raises(KeyError):
         route.alerts.review("AL-unknown", "CONFIRMED", reviewed)
+
+
+def test_a_look_is_due_only_when_another_window_became_final(tmp_path: Path) -> None:
+    cursor = tmp_path / "cursor.json"
+    cursor.write_text(json.dumps({"until": "2025-11-20T15:00:00+00:00"}))
+    runner = Runner(store=None, publish=lambda rows: None, cursor_file=cursor)  # type: ignore[arg-type]
+
+    assert not runner.due(None)
+    assert not runner.due(datetime(2025, 11, 20, 15, 0, 9, 999_000, tzinfo=UTC))
+    assert runner.due(datetime(2025, 11, 20, 15, 0, 10, tzinfo=UTC))
+    runner.announce("a1")
+    assert runner.due(None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
+from streaming import batch_plan
 from tests.streaming.conftest import START_US, order, quote
 
 if TYPE_CHECKING:
@@ -74,8 +75,11 @@ SELECT exec_id, (SELECT {'bid': last(q.bid_price ORDER BY q.quote_us, q.quote_se
 FROM orders f WHERE type = 'FILL' ORDER BY exec_id"""
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_order_state_and_prevailing_quotes_equal_a_recomputation(route: Route, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "small"), [(1, batch_plan.SMALL), (2, 0)], ids=["one task", "spread"])
+def test_order_state_and_prevailing_quotes_equal_a_recomputation(
+    route: Route, monkeypatch: pytest.MonkeyPatch, seed: int, small: int
+) -> None:
+    monkeypatch.setattr(batch_plan, "SMALL", small)
     sent, rng = flow(seed, 400), random.Random(seed)
     at = 0
     while at < len(sent):
