@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from streaming.segments import CARRIED, DEAD, ColumnarCopy, open_plan
+from streaming.segments import CARRIED, DEAD, ColumnarCopy, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -154,18 +154,8 @@ def rows_of(
         base_version: the generation's, or None to leave history out.
         history: opens the history table at a version.
     """
-    parts = [open_plan(session, segment.plan) for segment in generation.segments]
-    if base_version is not None:
-        parts.insert(0, history(session, base_version))
-    return union(parts)
-
-
-def union(parts: Sequence[DataFrame]) -> DataFrame:
-    """UNION ALL of frames with the same columns."""
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = whole.unionAll(part)
-    return whole
+    below = [] if base_version is None else [history(session, base_version)]
+    return together(session, [segment.plan for segment in generation.segments], below)
 
 
 def merged(session: SparkSession, segments: Sequence[Segment], *, seal: bool) -> Segment:
@@ -176,7 +166,7 @@ def merged(session: SparkSession, segments: Sequence[Segment], *, seal: bool) ->
         segments: neighbours, oldest first, without the newest of all.
         seal: they are in history and end at its boundary: payloads of good rows need not stay in memory.
     """
-    frame = union([open_plan(session, segment.plan) for segment in segments]).where(f"kind <> '{CARRIED}'").coalesce(2)
+    frame = together(session, [segment.plan for segment in segments]).where(f"kind <> '{CARRIED}'").coalesce(2)
     if seal and not all(segment.sealed for segment in segments):
         raw = f"CASE WHEN kind = '{DEAD}' THEN raw END AS raw"
         columns = [raw if name == "raw" else f"`{name}`" for name in frame.columns]

@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from streaming.history import Manifest, state_folder
-from streaming.live_views import Segment, merged, union
-from streaming.segments import DEAD, open_plan
+from streaming.live_views import Segment, merged
+from streaming.segments import DEAD, open_plan, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -108,7 +108,7 @@ class Maintenance:
     def _append(self, generation: Generation, fresh: Sequence[Segment]) -> Manifest:
         step = self.last.step + 1 if self.last else 1
         tail = open_plan(self.session, generation.segments[-1].plan).where("tail")
-        rows = union([open_plan(self.session, segment.plan) for segment in fresh])
+        rows = together(self.session, [segment.plan for segment in fresh])
         batches = tuple(b for b in list(self.ingest.batches) if b.generation <= generation.number)
         manifest = Manifest(
             step=step, generation=generation.number, offsets=generation.offsets, newest_us=generation.newest_us,
@@ -129,7 +129,7 @@ class Maintenance:
         holders = [segment for segment in fresh if segment.dead]
         if not holders:
             return
-        rows = union([open_plan(self.session, segment.plan) for segment in holders]).where(f"kind = '{DEAD}'")
+        rows = together(self.session, [segment.plan for segment in holders]).where(f"kind = '{DEAD}'")
         columns = ("topic", "partition", "offset", "unix_micros(ingest_ts) AS ingest_us", "error_class", "error_field",
                    "error_message", "producer", "raw")  # fmt: skip
         self.publish([_dead_message(row) for row in rows.selectExpr(*columns).toArrow().to_pylist()])

@@ -6,11 +6,16 @@ history at one Delta commit; the views are filters and projections over it (`str
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pyspark.sql import DataFrame
 
+from streaming.java_object import java_object
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from pyspark.sql import SparkSession
 
 ORDER: Final = "O"
@@ -66,6 +71,42 @@ def open_plan(session: SparkSession, plan: Any) -> DataFrame:
     return DataFrame(dataset, session)
 
 
+def together(session: SparkSession, plans: Iterable[Any], before: Sequence[DataFrame] = ()) -> DataFrame:
+    """All rows of several segments, and of frames with the same columns, as few leaves.
+
+    A union of ten segments would be ten stages to plan, to generate code for and to send to each task, in every
+    statement, and another code with every change of their number: Java would never come to the end of compiling.
+
+    Args:
+        session: where the DataFrame is to live.
+        plans: of the segments, in rows or in columns.
+        before: further frames, such as history.
+    """
+    columns: list[Any] = []
+    rows: list[Any] = []
+    for plan in plans:
+        (columns if plan.getClass().getSimpleName() == "InMemoryRelation" else rows).append(plan)
+    java = java_object(session, _TOGETHER, "Together", session._jsparkSession)
+    cores = session.sparkContext.defaultParallelism
+    parts = [open_plan(session, join(_java_list(session, some), cores))
+             for join, some in ((java.columns, columns), (java.rows, rows)) if some]  # fmt: skip
+    whole, *rest = [*before, *parts]
+    for part in rest:
+        whole = whole.unionAll(part)
+    return whole
+
+
+def _java_list(session: SparkSession, values: Iterable[Any]) -> Any:
+    """A list on the other side."""
+    made = session._jvm.java.util.ArrayList()
+    for value in values:
+        made.add(value)
+    return made
+
+
+_TOGETHER: Final = Path(__file__).with_name("together.java")
+
+
 def materialised(frame: DataFrame) -> tuple[DataFrame, Any]:
     """A copy of `frame` that forgets how it was made, and the blocks that hold it once an action has read it all.
 
@@ -91,7 +132,10 @@ class ColumnarCopy:
         unordered = getattr(getattr(jvm.scala.collection.immutable, "Nil$"), "MODULE$")
         self.plan = built.copy(built.output(), built.cacheBuilder(), unordered)
         getattr(self.plan, "statsOfPlanToCache_$eq")(built.statsOfPlanToCache())
-        self.plan.cacheBuilder().cachedColumnBuffers().count()
+        buffers = self.plan.cacheBuilder().cachedColumnBuffers()
+        # Else each task of each query would be sent the whole descent of each copy.
+        buffers.localCheckpoint()
+        buffers.count()
 
     def free(self) -> None:
         """Release the memory; nothing may read the copy any more."""
