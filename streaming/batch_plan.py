@@ -57,7 +57,7 @@ class BatchPlan:
             decode_sql("raw", largest_message), largest_message=largest_message, ahead_s=ahead_s
         )  # fmt: skip
         self._carried = Prepared(session, carried_sql("carried"), {"carried": Input(DDL)})
-        self._states: dict[bool, Prepared] = {}
+        self._state = Prepared(session, state_sql("packed"), {"packed": Input(_PACKED_DDL)})
         self._arrivals = Prepared(
             session, f"SELECT {', '.join(_ARRIVALS)} FROM segment WHERE kind <> '{CARRIED}'", {"segment": Input(DDL)}
         )
@@ -91,8 +91,7 @@ class BatchPlan:
         rows = packed.rows({"raw": messages})
         rows = rows.union(self._carried.rows({"carried": tail}))
         single = size <= SMALL
-        states = self._state(single)
-        return states.frame({"packed": one_partition(self._session, rows) if single else rows})
+        return self._state.frame({"packed": one_partition(self._session, rows) if single else rows}, single=single)
 
     def arrivals(self, segment: Any) -> pa.Table:
         """Identity and time of each message of a segment, given as an RDD; computes the segment."""
@@ -108,13 +107,6 @@ class BatchPlan:
             sql = packed_sql(self._checked, self._zones or {}, "drops" if drops else None)
             self._packed[drops] = Prepared(self._session, sql, inputs).over(self._lookups)
         return self._packed[drops]
-
-    def _state(self, single: bool) -> Prepared:
-        """Packed rows → rows of a segment."""
-        if single not in self._states:
-            packed = Input(_PACKED_DDL, single=single)
-            self._states[single] = Prepared(self._session, state_sql("packed"), {"packed": packed})
-        return self._states[single]
 
     def _lookup(self, name: str, plan: Any) -> Any:
         columns = [column.split()[0] for column in _LOOKUPS[name][1].split(", ")]

@@ -66,7 +66,8 @@ class LivePipeline:
         """Open what is on disk; `start` is the way to use it."""
         self.spark, self.catalogue, self.connection, self.settings = spark, catalogue, connection, settings
         self._session = quiet_session(spark)
-        self.history = History(self._session, data_dir)
+        copying = quiet_session(spark, copying=True)
+        self.history = History(copying, data_dir)
         self._reference_table = ReferenceTable(self._session, data_dir)
         self._last = self.history.last_manifest()
         arrivals = Arrivals(settings.duplicate_horizon, int(settings.late_after_s * 1e6), settings.idle_after_s)
@@ -75,7 +76,7 @@ class LivePipeline:
         self.ingest = Ingest(self.live, arrivals, plan, self._room, partial(read_ahead, connection))
         self._outbox = Outbox(connection)
         self._maintenance = Maintenance(
-            self._session, self.live, self.ingest, self.history, self._reference_table, settings,
+            copying, self.live, self.ingest, self.history, self._reference_table, settings,
             self._outbox.dead_letters, self._last,
         )  # fmt: skip
         alerts = AlertStore(self._session, catalogue.views["alerts"], data_dir)

@@ -17,6 +17,7 @@ import org.apache.spark.sql.execution.SparkPlan;
 import org.apache.spark.sql.execution.WholeStageCodegenEvaluatorFactory;
 import org.apache.spark.sql.execution.WholeStageCodegenExec;
 import org.apache.spark.sql.execution.exchange.BroadcastExchangeLike;
+import org.apache.spark.sql.execution.exchange.ShuffleExchangeExec;
 import org.apache.spark.sql.execution.window.WindowEvaluatorFactory;
 import org.apache.spark.sql.execution.window.WindowExec;
 import scala.Option;
@@ -38,6 +39,7 @@ public class Prepared {
 
   private final SparkPlan plan;
   private final Map factories = new IdentityHashMap();
+  private boolean single;
 
   public Prepared(Object plan) {
     this.plan = (SparkPlan) plan;
@@ -48,8 +50,9 @@ public class Prepared {
     return new Prepared(exchanged(plan, pairs(before, after)));
   }
 
-  /** The statement's rows over other inputs, not computed yet. */
-  public synchronized Object rows(List before, List after) {
+  /** The statement's rows over other inputs, not computed yet; inputs of one partition each need no exchange. */
+  public synchronized Object rows(List before, List after, boolean single) {
+    this.single = single;
     return rows(plan, pairs(before, after));
   }
 
@@ -68,6 +71,9 @@ public class Prepared {
       if (inputs.size() == 1) {
         return ((RDD) inputs.head()).mapPartitionsWithEvaluator(generated((WholeStageCodegenExec) node), ROW);
       }
+    }
+    if (single && node instanceof ShuffleExchangeExec) {
+      return rows(((ShuffleExchangeExec) node).child(), exchange);
     }
     if (node instanceof WindowExec) {
       WindowExec window = (WindowExec) node;

@@ -27,8 +27,6 @@ class Input:
     """Columns and types, in the order of the rows; every column may be NULL."""
     small: bool = False
     """Small enough to be broadcast in a join."""
-    single: bool = False
-    """All rows are in one partition, so that nothing need be exchanged."""
 
 
 class Prepared:
@@ -59,13 +57,18 @@ class Prepared:
         other._java = self._java.over(*self._pairs(rows))
         return other
 
-    def rows(self, rows: Mapping[str, Any]) -> Any:
-        """RDD of the statement's rows over these inputs, not computed yet."""
-        return self._java.rows(*self._pairs(rows))
+    def rows(self, rows: Mapping[str, Any], *, single: bool = False) -> Any:
+        """RDD of the statement's rows over these inputs, not computed yet.
 
-    def frame(self, rows: Mapping[str, Any]) -> DataFrame:
-        """The statement's rows as a frame, not computed yet, without the plan that makes them."""
-        return open_plan(self.session, self._java.leaf(self.session._jsparkSession, self.rows(rows)))
+        Args:
+            rows: name → RDD of internal rows.
+            single: each input has one partition, so that nothing need be exchanged.
+        """
+        return self._java.rows(*self._pairs(rows), single)
+
+    def frame(self, rows: Mapping[str, Any], *, single: bool = False) -> DataFrame:
+        """The statement's rows as a frame, not computed yet, without the plan that makes them; see `rows`."""
+        return open_plan(self.session, self._java.leaf(self.session._jsparkSession, self.rows(rows, single=single)))
 
     def _pairs(self, rows: Mapping[str, Any]) -> tuple[Any, Any]:
         before, after = self.session._jvm.java.util.ArrayList(), self.session._jvm.java.util.ArrayList()
@@ -84,13 +87,19 @@ def _stand_in(session: SparkSession, expected: Input) -> DataFrame:
     columns = jvm.org.apache.spark.sql.types.StructType.fromDDL(expected.ddl)
     nothing = session._jsparkSession.createDataFrame(jvm.java.util.ArrayList(), columns)
     plan = nothing.localCheckpoint().queryExecution().analyzed()
-    partitionings = jvm.org.apache.spark.sql.catalyst.plans.physical
-    spread = _object(partitionings, "SinglePartition") if expected.single else plan.outputPartitioning()
     none = _object(jvm.scala, "None")
     # Of the empty relation, Spark knows that it is small; of any RDD it assumes that it is huge.
     size = jvm.scala.Some(nothing.queryExecution().analyzed().stats()) if expected.small else none
     leaf = plan.copy(
-        plan.output(), plan.rdd(), spread, plan.outputOrdering(), False, none, session._jsparkSession, size, none
+        plan.output(),
+        plan.rdd(),
+        plan.outputPartitioning(),
+        plan.outputOrdering(),
+        False,
+        none,
+        session._jsparkSession,
+        size,
+        none,
     )
     return open_plan(session, leaf)
 

@@ -105,7 +105,9 @@ def session_settings(
         "spark.driver.memory": driver_memory,
         # A driver without memory answers wrongly or not at all: it ends, and its supervisor starts it again.
         "spark.driver.extraJavaOptions": (
-            f"-Duser.timezone=UTC -XX:+ExitOnOutOfMemoryError -XX:ReservedCodeCacheSize=512m -Dlog4j2.configurationFile={LOG.resolve().as_uri()}"
+            f"-Duser.timezone=UTC -XX:+ExitOnOutOfMemoryError -XX:ReservedCodeCacheSize=512m "
+            # The loop over a batch's messages is longer than what Java compiles by itself: it would be interpreted.
+            f"-XX:-DontCompileHugeMethods -Dlog4j2.configurationFile={LOG.resolve().as_uri()}"
         ),
         "spark.local.dir": str(folder / "nlq-spark"),
         "spark.sql.warehouse.dir": str(folder / "nlq-spark" / "warehouse"),
@@ -164,9 +166,16 @@ def build_session(
         return builder.getOrCreate()
 
 
-def quiet_session(spark: SparkSession) -> SparkSession:
-    """A session for many small statements: planning again in the middle costs more than it gains on small batches."""
+def quiet_session(spark: SparkSession, *, copying: bool = False) -> SparkSession:
+    """A session for many small statements: planning again in the middle costs more than it gains on small batches.
+
+    Args:
+        spark: any session of the process.
+        copying: for statements that hand whole rows on. Code that is generated for a stage takes each of the sixty
+            columns out of its row and puts it into another, and Java compiles that code for seconds.
+    """
     session = spark.newSession()
+    session.conf.set("spark.sql.codegen.wholeStage", str(not copying).lower())
     session.conf.set("spark.sql.adaptive.enabled", "false")
     session.conf.set("spark.sql.constraintPropagation.enabled", "false")  # dear to plan with so many columns
     return session
