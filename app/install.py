@@ -25,7 +25,7 @@ LIBRARIES_BYTES = 8 * GIB
 """Of `.venv`: torch for Linux brings its CUDA libraries along."""
 DOWNLOADS_BYTES = int(1.5 * GIB)
 """Of jars and models in the cache."""
-LEAST_MEMORY_BYTES = int(5.5 * GIB)
+LEAST_MEMORY_BYTES = int(6.5 * GIB)
 """Spark's driver 2 GiB and its surroundings, model 1.5, broker 0.5, service and page 1.5."""
 
 

@@ -74,7 +74,7 @@ class Settings:
     """Of one person."""
     purpose_views: frozenset[str] = frozenset()
     """Views that are read only with a case reference."""
-    driver_memory: str = "2g"
+    driver_memory: str = "3g"
     threshold: float | None = None
     """Confidence from which an answer is shown; None is the calibrated default."""
 
@@ -127,7 +127,7 @@ class Settings:
             oidc=_oidc(read),
             questions_per_minute=read.number("NLQ_QUESTIONS_PER_MINUTE", 30),
             purpose_views=frozenset(read.text("NLQ_PURPOSE_VIEWS", "").replace(",", " ").split()),
-            driver_memory=read.text("NLQ_DRIVER_MEMORY", "2g"),
+            driver_memory=read.text("NLQ_DRIVER_MEMORY", "3g"),
             threshold=read.decimal("NLQ_THRESHOLD", -1.0) if read.optional("NLQ_THRESHOLD") else None,
         )
         settings._refuse_contradictions()

@@ -62,6 +62,8 @@ def _arguments() -> argparse.ArgumentParser:
     train.add_argument("--tuned-epochs", type=int, default=Recipe.tuned_epochs)
     train.add_argument("--variants", type=int, default=0, help="reworded copies of each wording")
     train.add_argument("--writer-epochs", type=int, default=Recipe.writer_epochs, help="of the writer, before tuning")
+    train.add_argument("--last-epochs", type=int, default=Recipe.last_epochs, help="of new heads on the tuned encoder")
+    train.add_argument("--voices", type=int, default=Recipe.voices, help="sets of such heads, averaged")
     train.add_argument("--start", type=Path, default=None, help="weights to begin with, such as a fold's")
     train.add_argument("--seed", type=int, default=20261120)
     train.add_argument("--out", type=Path, default=None, help="default: beside the code")
@@ -86,7 +88,8 @@ def _train(options: argparse.Namespace) -> None:
 
     from nlq.learn.encoder import find_directory
     from nlq.learn.parser import WEIGHTS
-    from nlq.learn.train import FrozenStates, save, train
+    from nlq.learn.states import FrozenStates
+    from nlq.learn.train import save, train
 
     torch.set_num_threads(options.threads)
     catalogue, directory = Catalogue.load(options.catalogue), find_directory(options.encoder)
@@ -94,7 +97,7 @@ def _train(options: argparse.Namespace) -> None:
     names = name_groups(options.worlds) if options.worlds.is_dir() else []
     recipe = Recipe(
         cycles=options.cycles, variants=options.variants, seed=options.seed, writer_epochs=options.writer_epochs,
-        tuned_layers=options.tuned_layers, tuned_epochs=options.tuned_epochs, rank=16 if options.tuned_layers else 0,
+        last_epochs=options.last_epochs, voices=options.voices, tuned_layers=options.tuned_layers, tuned_epochs=options.tuned_epochs, rank=16 if options.tuned_layers else 0,
     )  # fmt: skip
     if options.epochs is not None:
         recipe = replace(recipe, head_epochs=options.epochs)

@@ -12,6 +12,9 @@ from torch.nn import functional
 from nlq.learn.labels import OUTCOMES, ROLES, SHAPES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from nlq.learn.describe import Items
     from nlq.learn.encoder import Encoder
     from nlq.learn.writer import Writer
@@ -20,6 +23,7 @@ _WIDE = 96
 _HIDDEN = 128
 _HEADS = 4
 _EACH = _WIDE // _HEADS
+_LEAST = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +65,8 @@ class Network(nn.Module):
         super().__init__()
         self.encoder, self.items = encoder, items
         self.writer: Writer | None = None
+        self.others: tuple[Network, ...] = ()
+        """Other heads over the same encoder, trained from another start: together they are less sure where they differ."""
         width, count = encoder.width, len(items.views) + len(items.columns)
         self.register_buffer("item_vectors", items.vectors, persistent=False)
         self.register_buffer("item_words", items.words, persistent=False)
@@ -89,9 +95,13 @@ class Network(nn.Module):
         nn.init.constant_(self.role_out.bias, -5.0)
         nn.init.constant_(self.shape_out[2].bias, -1.5)
 
-    def forward(self, batch: Inputs, chosen: Tensor | None = None) -> Logits:
-        """All heads' scores for a batch; `chosen` as in `heads`."""
-        return self.heads(self.encoder(batch.ids, batch.segments, batch.mask), batch, chosen)
+    def forward(self, batch: Inputs) -> Logits:
+        """All heads' scores for a batch."""
+        return self.voices(self.encoder(batch.ids, batch.segments, batch.mask), batch)
+
+    def voices(self, hidden: Tensor, batch: Inputs) -> Logits:
+        """The scores of these heads and the others together: the mean of their probabilities."""
+        return together([network.heads(hidden, batch) for network in (self, *self.others)])
 
     def heads(self, hidden: Tensor, batch: Inputs, chosen: Tensor | None = None) -> Logits:
         """The scores from token vectors (batch, length, width) that are there already.
@@ -156,6 +166,31 @@ class Network(nn.Module):
         limited = batch.denied_views.mean(1)
         logits: Tensor = self.outcome_out(torch.cat([sentence, torch.stack([denied, masked, limited], -1)], -1))
         return logits
+
+
+def together(voices: Sequence[Logits]) -> Logits:
+    """Scores whose probabilities are the mean of all voices' probabilities."""
+    if len(voices) == 1:
+        return voices[0]
+
+    def one_of(scores: list[Tensor]) -> Tensor:
+        return torch.stack([s.float().softmax(-1) for s in scores]).mean(0).clamp(min=_LEAST).log()
+
+    def each(scores: list[Tensor]) -> Tensor:
+        return torch.logit(torch.stack([s.float().sigmoid() for s in scores]).mean(0), eps=_LEAST)
+
+    return Logits(
+        outcome=one_of([v.outcome for v in voices]),
+        main=one_of([v.main for v in voices]),
+        views=each([v.views for v in voices]),
+        roles=each([v.roles for v in voices]),
+        shapes=each([v.shapes for v in voices]),
+    )
+
+
+def further(path: Path, number: int) -> Path:
+    """The file of the further heads that go with the weights file `path`; the second are number 2."""
+    return path.with_name(f"{path.stem}-{number}.safetensors")
 
 
 class _Reader:

@@ -17,7 +17,7 @@ from nlq.learn.batch import Asked, Batcher
 from nlq.learn.describe import describe
 from nlq.learn.encoder import Encoder, find_directory, tokenizer
 from nlq.learn.labels import OUTCOMES, ROLES, SHAPES, LabelError, sketch
-from nlq.learn.network import Network
+from nlq.learn.network import Network, further
 from nlq.learn.writer import Vocabulary, Writer, described
 
 if TYPE_CHECKING:
@@ -78,6 +78,10 @@ class Parser:
         if card.get("tokens"):
             network.writer = _writer(network, card, path)
         _fill(network, state, card, path)
+        for at, digest in enumerate(card.get("others", ()), 2):
+            other = Network(base, items)
+            _fill(other, _checked(further(path, at), digest), card, path, first=False)
+            network.others = (*network.others, other)
         base.merge()
         return cls(network, Batcher(catalogue, items, tokens), catalogue)
 
@@ -97,7 +101,7 @@ class Parser:
         inputs = self.batcher.inputs([asked])
         with self._lock:
             hidden = self.network.encoder(inputs.ids, inputs.segments, inputs.mask)
-            logits = self.network.heads(hidden, inputs)
+            logits = self.network.voices(hidden, inputs)
             # A follow-up's SQL stands on the one before, which the writer does not read.
             writer = self.network.writer if not asked.history else None
             written = writer.write(hidden, inputs.mask) if writer is not None else []
@@ -198,7 +202,9 @@ def weights_for(without_author: str | None) -> Path:
     )
 
 
-def _fill(network: Network, state: dict[str, torch.Tensor], card: dict[str, Any], path: Path) -> None:
+def _fill(
+    network: Network, state: dict[str, torch.Tensor], card: dict[str, Any], path: Path, *, first: bool = True
+) -> None:
     """Put trained values into a network that may describe another catalogue."""
     if (list(ROLES), list(SHAPES), list(OUTCOMES)) != (card["roles"], card["shapes"], card["outcomes"]):
         raise WeightsError(f"{path}: trained for other roles or shapes; train it anew with `python -m nlq.learn train`")
@@ -213,6 +219,9 @@ def _fill(network: Network, state: dict[str, torch.Tensor], card: dict[str, Any]
     missing, unexpected = network.load_state_dict(state, strict=False)
     missing = [n for n in missing if not n.startswith("writer.")]
     wrong = [n for n in missing if n != "offset" and network.get_parameter(n).requires_grad] + list(unexpected)
+    if not first:
+        # Further heads share the encoder, whose change lies in the first file.
+        wrong = [n for n in wrong if not n.startswith("encoder.")]
     if wrong:
         raise WeightsError(f"{path}: layout differs at {wrong[:3]}; train it anew with `python -m nlq.learn train`")
 

@@ -7,7 +7,7 @@ import json
 import random
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
@@ -19,7 +19,8 @@ from nlq.learn.batch import Asked, Batcher, Targets
 from nlq.learn.describe import describe, text_key
 from nlq.learn.encoder import Encoder, tokenizer
 from nlq.learn.labels import OUTCOMES, ROLES, SHAPES
-from nlq.learn.network import Logits, Network
+from nlq.learn.network import Logits, Network, further
+from nlq.learn.states import FrozenStates
 from nlq.learn.writer import Writer, described, vocabulary_of
 from nlq.learn.writer import loss_of as loss_of_forms
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nlq.learn.data import Example
-    from nlq.learn.network import Inputs
     from nlq.learn.writer import Vocabulary
     from streaming.catalogue import Catalogue
 
@@ -47,12 +47,18 @@ class Recipe:
     writer_epochs: int = 0
     """On the frozen encoder; 0 makes no writer."""
     tuned_epochs: int = 6
+    last_epochs: int = 0
+    """Of new heads on the token vectors of the encoder as it is then, which stays as it is; 0 keeps the heads there are."""
+    voices: int = 1
+    """How many sets of such heads are trained, each from another start; their probabilities are averaged."""
     batch_size: int = 48
     rank: int = 0
     tuned_layers: int = 0
     head_rate: float = 3e-3
     tuned_rate: float = 4e-4
     tuned_head_rate: float = 1e-3
+    last_dropout: float = 0.3
+    """Of the token vectors, while the last heads are trained."""
     writer_rate: float = 1e-3
     writer_weight: float = 1.5
     """Of the writer's loss beside the heads' while the encoder is tuned."""
@@ -101,7 +107,8 @@ def train(
         vocabulary = vocabulary_of([r.form for r in written], network.items)
         network.writer = Writer(vocabulary, described(vocabulary, network.items), network.encoder.width)
     states = states if states is not None else FrozenStates()
-    states.add(network, batcher, [r.asked for r in rows])
+    if recipe.head_epochs or recipe.tuned_epochs or written:
+        states.add(network, batcher, [r.asked for r in rows])
     if start is not None:
         _begin_with(network, start)
     chance = random.Random(recipe.seed)
@@ -121,32 +128,73 @@ def train(
         if not epochs:
             continue
         steps = epochs * -(-len(chosen) // recipe.batch_size)
-        optimiser = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=0.01)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser,
-            [g["lr"] for g in optimiser.param_groups],
-            total_steps=steps + 1,
-            pct_start=0.1,
-            anneal_strategy="linear",
-        )
+        optimiser, schedule = _descent(groups, steps)
         for epoch in range(epochs):
             started, total, count = time.perf_counter(), 0.0, 0
             network.train()
             for batch in _batches(chosen, recipe.batch_size, chance):
                 loss = _loss_of_batch(network, batcher, states, batch, recipe, stage)
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                for group in optimiser.param_groups:
-                    torch.nn.utils.clip_grad_norm_(group["params"], 1.0)
-                optimiser.step()
-                schedule.step()
+                _step(loss, optimiser, schedule)
                 total, count = total + float(loss.detach()), count + 1
             seconds = time.perf_counter() - started
             progress(f"{stage} {epoch + 1}/{epochs} loss {total / max(count, 1):.3f} {seconds:.0f} s")
             if epoch + 1 == epochs or stage == "all":
                 keep(network)
+    if recipe.last_epochs:
+        _last_heads(network, batcher, rows, recipe, progress)
     network.eval()
     return network
+
+
+def _descent(
+    groups: Sequence[dict[str, Any]], steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    optimiser = torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=0.01)
+    rates = [g["lr"] for g in optimiser.param_groups]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, rates, total_steps=steps + 1, pct_start=0.1, anneal_strategy="linear"
+    )
+    return optimiser, schedule
+
+
+def _step(loss: Tensor, optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    for group in optimiser.param_groups:
+        torch.nn.utils.clip_grad_norm_(group["params"], 1.0)
+    optimiser.step()
+    schedule.step()
+
+
+def _last_heads(
+    network: Network, batcher: Batcher, rows: Sequence[Row], recipe: Recipe, progress: Callable[[str], None]
+) -> None:
+    """New heads over the encoder as it is: one set takes the place of the network's, the others stand beside it."""
+    states = FrozenStates()
+    states.add(network, batcher, [r.asked for r in rows])
+    made = []
+    for voice in range(recipe.voices):
+        torch.manual_seed(recipe.seed + voice)
+        chance, heads = random.Random(recipe.seed + voice), Network(network.encoder, network.items)
+        of_heads = [(n, p) for n, p in heads.named_parameters() if p.requires_grad and not n.startswith("encoder.")]
+        groups = [{"params": [p for _, p in of_heads], "lr": recipe.head_rate}]
+        optimiser, schedule = _descent(groups, recipe.last_epochs * -(-len(rows) // recipe.batch_size))
+        started, total, count = time.perf_counter(), 0.0, 0
+        heads.train()
+        for epoch in range(recipe.last_epochs):
+            for batch in _batches(rows, recipe.batch_size, chance):
+                loss = _loss_of_batch(heads, batcher, states, batch, recipe, "last")
+                _step(loss, optimiser, schedule)
+                if epoch + 1 == recipe.last_epochs:
+                    total, count = total + float(loss.detach()), count + 1
+        seconds = time.perf_counter() - started
+        progress(f"heads {voice + 1} of {recipe.voices} loss {total / max(count, 1):.3f} {seconds:.0f} s")
+        made.append((heads.eval(), dict(of_heads)))
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name in made[0][1]:
+                parameter.copy_(made[0][1][name])
+    network.others = tuple(heads for heads, _ in made[1:])
 
 
 def _begin_with(network: Network, path: Path) -> None:
@@ -205,6 +253,8 @@ def _loss_of_batch(
             hidden = network.encoder.upper(states.of(asked, inputs, whole=False), inputs.mask)
         else:
             hidden = states.of(asked, inputs, whole=True)
+    if stage == "last":
+        hidden = functional.dropout(hidden, recipe.last_dropout)
     if stage != "writer":
         targets = batcher.targets([r.example.outcome for r in batch], [r.example.sketch for r in batch])
         chosen, weights = sample_columns(targets, batcher.items.view_of, recipe.columns)
@@ -212,7 +262,7 @@ def _loss_of_batch(
             logits = network.heads(hidden, inputs, chosen)
         loss = loss + loss_of(logits, targets, chosen, weights)
     at = [i for i, r in enumerate(batch) if r.form]
-    if stage != "heads" and network.writer is not None and at:
+    if stage in ("writer", "all") and network.writer is not None and at:
         given, wanted = form_tensors(network.writer.vocabulary, [batch[i].form for i in at])
         with torch.autocast("cpu", dtype=torch.bfloat16):
             scores = network.writer(hidden[at], inputs.mask[at], given)
@@ -229,40 +279,6 @@ def form_tensors(vocabulary: Vocabulary, forms: Sequence[Sequence[str]]) -> tupl
         given[i, : len(tokens)] = torch.tensor([1, *tokens[:-1]])
         wanted[i, : len(tokens)] = torch.tensor(tokens)
     return given, wanted
-
-
-class FrozenStates:
-    """Token vectors of the encoder before any tuning, made once for all epochs and folds.
-
-    Kept are those of the layers that are never tuned and, where that is not all, those of the whole encoder.
-    """
-
-    def __init__(self) -> None:
-        self._held: dict[tuple[str, tuple[str, ...]], tuple[Tensor, Tensor]] = {}
-
-    @torch.inference_mode()
-    def add(self, network: Network, batcher: Batcher, asked: Sequence[Asked]) -> None:
-        """Make what is not there yet; the network must not have been tuned."""
-        network.eval()
-        wanted = {(a.question, tuple(a.history[-2:])): a for a in asked}
-        order = sorted((k for k in wanted if k not in self._held), key=lambda k: len(k[0]) + sum(map(len, k[1])))
-        for start in range(0, len(order), 64):
-            keys = order[start : start + 64]
-            inputs = batcher.inputs([wanted[k] for k in keys])
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                lower = network.encoder.lower(inputs.ids, inputs.segments, inputs.mask)
-                whole = network.encoder.upper(lower, inputs.mask)
-            for i, key in enumerate(keys):
-                size = int(inputs.mask[i].sum())
-                self._held[key] = (lower[i, :size].bfloat16().clone(), whole[i, :size].bfloat16().clone())
-
-    def of(self, asked: Sequence[Asked], inputs: Inputs, *, whole: bool) -> Tensor:
-        """(batch, length, width) for a batch whose inputs were made from `asked`."""
-        found = [self._held[a.question, tuple(a.history[-2:])][whole] for a in asked]
-        hidden = torch.zeros(*inputs.ids.shape, found[0].shape[-1])
-        for i, state in enumerate(found):
-            hidden[i, : len(state)] = state
-        return hidden
 
 
 def new_network(catalogue: Catalogue, directory: Path, recipe: Recipe) -> tuple[Network, Batcher]:
@@ -331,11 +347,7 @@ def save(network: Network, path: Path, recipe: Recipe, **facts: object) -> str:
 
     The writer goes into a file of its own, `<name>-writer.safetensors`.
     """
-    held = {
-        name: p.detach().half().contiguous()
-        for name, p in network.named_parameters()
-        if p.requires_grad and (name != "offset" or p.abs().sum() > 0)
-    }
+    held = _trained(network)
     state = {n: t for n, t in held.items() if not n.startswith("writer.")}
     state["item_vectors"] = network.items.vectors.half().contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -355,8 +367,20 @@ def save(network: Network, path: Path, recipe: Recipe, **facts: object) -> str:
         written = {n.removeprefix("writer."): t for n, t in held.items() if n.startswith("writer.")}
         card["writer_sha256"] = _write(written, path.with_name(f"{path.stem}-writer.safetensors"))
         card["tokens"] = list(network.writer.vocabulary.tokens)
+    card["others"] = [
+        _write({n: t for n, t in _trained(other).items() if not n.startswith("encoder.")}, further(path, at))
+        for at, other in enumerate(network.others, 2)
+    ]
     path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     return digest
+
+
+def _trained(network: Network) -> dict[str, Tensor]:
+    return {
+        name: p.detach().half().contiguous()
+        for name, p in network.named_parameters()
+        if p.requires_grad and (name != "offset" or p.abs().sum() > 0)
+    }
 
 
 def _write(state: dict[str, Tensor], path: Path) -> str:

@@ -11,7 +11,7 @@ from nlq.shape.counted import bind_count, bind_group_count
 from nlq.shape.figures import row_sql
 from nlq.shape.said import Said, keep, keep_having
 from nlq.shape.spans import bind_span
-from nlq.shape.state import Shaper
+from nlq.shape.state import Measure, Shaper
 from nlq.understand.numbers import literal
 from nlq.views import has
 
@@ -63,7 +63,7 @@ def compare_number(sh: Shaper, i: int, mention: Mention, mode: str) -> bool:
     number = _money(sh, i, compare.number)
     said = Said(i, mention, compare.op, number, compare.explicit, sh.near(i, -1, 4), sh.near(i, 1, 3))
     if number.unit == "times" and said.explicit and float(number.value).is_integer() and number.value >= 2:
-        return _times(sh, said)
+        return _times(sh, said) or _only_figure(sh, said, mode)
     if not said.explicit and number.unit in (None, "times"):
         return _bare(sh, i, number)
     if bind_count(sh, said) or (mode == "grouped" and _against_share(sh, said)):
@@ -103,7 +103,21 @@ def _against_measure(sh: Shaper, said: Said, mode: str) -> bool:
             sh.used.add(j)
             sh.loose = [x for x in sh.loose if x[0] != j]
         return keep(sh, said, f"{sql} {said.op} {literal(value)}", name)
-    return False
+    return _only_figure(sh, said, mode)
+
+
+def _only_figure(sh: Shaper, said: Said, mode: str) -> bool:
+    """ "… per trader, three or more", "group by trader having more than 50": a plain number is held against the one figure."""
+    number = said.number
+    if mode != "grouped" or not said.explicit or not sh.dims or number.unit not in (None, "times"):
+        return False
+    if len(sh.measures) > 1 or (number.unit == "times" and any(x.agg != "count" for x in sh.measures)):
+        return False
+    if any(m.compare is not None and sh.free(j) for j, m in enumerate(sh.m) if j != said.i):
+        return False
+    if not sh.measures:
+        sh.measures.append(Measure(said.i, "count(*)", "", "n", "count"))
+    return keep_having(sh, said, f"{sh.measures[0].sql} {said.op} {literal(number.value)}")
 
 
 def _times(sh: Shaper, said: Said) -> bool:

@@ -122,6 +122,28 @@ def test_damaged_or_missing_files_are_named(
         Parser.load(catalogue, encoder=tiny_encoder, weights=damaged)
 
 
+def test_several_voices_say_the_mean_of_their_probabilities(
+    catalogue: Catalogue, tiny_encoder: Path, case_directory: Path, weights: Path, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, head_epochs=0, tuned_epochs=0, last_epochs=20, voices=2)
+    examples = read_examples(case_files(case_directory), catalogue)
+    path = tmp_path / "parser.safetensors"
+    network = train(examples, catalogue, tiny_encoder, recipe, start=weights, progress=lambda _: None)
+    save(network, path, recipe, left_out=[])
+    both = Parser.load(catalogue, encoder=tiny_encoder, weights=path)
+    question = str(CASES[0]["question"])
+    together = both.propose(question).main_view
+    assert max(together, key=lambda v: together[v]) == "orders"
+    second, both.network.others = both.network.others[0], ()
+    first = both.propose(question).main_view
+    alone = Parser(second, both.batcher, catalogue).propose(question).main_view
+    assert first != alone
+    assert together == pytest.approx({v: (first[v] + alone[v]) / 2 for v in first}, abs=1e-4)
+    (tmp_path / "parser-2.safetensors").write_bytes(b"x")
+    with pytest.raises(WeightsError, match=r"parser-2\.safetensors"):
+        Parser.load(catalogue, encoder=tiny_encoder, weights=path)
+
+
 def test_locked_authors_are_never_opened(case_directory: Path, catalogue: Catalogue) -> None:
     assert [p.name for p in case_files(case_directory)] == ["tst.jsonl"]
     with pytest.raises(CaseFileError, match="locked"):
