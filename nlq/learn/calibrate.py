@@ -68,9 +68,9 @@ def calibrate(
 ) -> str:
     """Fit, write the model to `out` (None: the shipped place) and return a report in Markdown."""
     rows, questions = read_results(files)
-    model = fit(rows, worst_risk=worst_risk, least_right=least_right, questions=questions)
-    model.save(out or SHIPPED)
     held_out = held_out_scores(rows)
+    model = fit(rows, worst_risk=worst_risk, least_right=least_right, questions=questions, held_out=held_out)
+    model.save(out or SHIPPED)
     best = best_of_each(rows, held_out)
     held_out, truth = held_out[best], np.array([rows[i].right for i in best], float)
     xs, ys = (np.array(column) for column in zip(*model.steps, strict=True))

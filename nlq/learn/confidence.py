@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nlq.learn.data import FOLDS
 from nlq.learn.forest import Forest, grow
 
 if TYPE_CHECKING:
@@ -118,8 +119,9 @@ def fit(
     worst_risk: float = 0.01,
     least_right: float = 0.0,
     questions: int | None = None,
+    held_out: NDArray[np.float64] | None = None,
 ) -> Confidence:
-    """Fit on all rows; the isotonic table and the threshold come from scores of authors left out in turn.
+    """Fit on all rows; the isotonic table and the threshold come from scores of authors left out.
 
     Of several drafts of one question only the best scored counts for table and threshold.
 
@@ -129,13 +131,14 @@ def fit(
         least_right: least accepted share of right answers among those shown.
         questions: number of questions that `rows` were drawn from, those without a draft included; None takes the
             number of rows.
+        held_out: what `held_out_scores` gives for the rows, where it is known already.
 
     Raises:
         CalibrationError: too few rows, or all alike.
     """
     if len(rows) < 30 or len({r.right for r in rows}) < 2:
         raise CalibrationError(f"{len(rows)} rows with {sum(r.right for r in rows)} right: too few to calibrate on")
-    held_out = held_out_scores(rows)
+    held_out = held_out_scores(rows) if held_out is None else held_out
     shown = best_of_each(rows, held_out)
     held_out, right = held_out[shown], np.array([rows[i].right for i in shown], float)
     steps = _isotonic(held_out, right)
@@ -163,15 +166,18 @@ def fit(
 
 
 def held_out_scores(rows: Sequence[Scored]) -> NDArray[np.float64]:
-    """Raw score of each row by a model that has not seen its author."""
+    """Raw score of each row by a model that has not seen its author, nor any of the authors of the same fold."""
     scores = np.zeros(len(rows))
-    for author in sorted({r.author for r in rows}):
-        others = [r for r in rows if r.author != author]
+    authors = {r.author for r in rows}
+    folds = [fold & authors for fold in FOLDS]
+    apart = folds if all(folds) and authors <= frozenset().union(*FOLDS) else [{a} for a in sorted(authors)]
+    for left_out in apart:
+        others = [r for r in rows if r.author not in left_out]
         if len({r.right for r in others}) < 2:
             continue
         model = _model(others)
         for i, row in enumerate(rows):
-            if row.author == author:
+            if row.author in left_out:
                 scores[i] = model.raw(row.features)
     return scores
 

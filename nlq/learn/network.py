@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
@@ -94,6 +94,12 @@ class Network(nn.Module):
         self.offset_drop = 0.3
         nn.init.constant_(self.role_out.bias, -5.0)
         nn.init.constant_(self.shape_out[2].bias, -1.5)
+
+    def train(self, mode: bool = True) -> Self:
+        """As in torch, for the other heads, too."""
+        for other in self.others:
+            other.train(mode)
+        return super().train(mode)
 
     def forward(self, batch: Inputs) -> Logits:
         """All heads' scores for a batch."""
