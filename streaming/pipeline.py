@@ -200,9 +200,8 @@ class LivePipeline:
 
     def _seed(self, tail: DataFrame, number: int) -> Segment:
         """A segment without events, only with the state that the first batch begins from."""
-        columns = ", ".join("'W' AS kind" if c == "kind" else f"`{c}`" for c in tail.columns)
-        tail.createOrReplaceTempView("restored")
-        rows = self._session.sql(f"SELECT {columns} FROM restored WHERE tail").repartition(2, "symbol", "venue")
+        columns = ("'W' AS kind" if c == "kind" else f"`{c}`" for c in tail.columns)
+        rows = tail.where("tail").selectExpr(*columns).repartition(2, "symbol", "venue")
         leaf, blocks = materialised(rows)
         leaf.count()
         return Segment(plan=leaf._jdf.queryExecution().logical(), free=lambda: blocks.unpersist(False),
