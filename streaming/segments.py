@@ -57,6 +57,7 @@ COLUMNS: Final[dict[str, str]] = {
 """Column → Spark SQL type, in order. Columns that a kind does not use are NULL or unread."""
 
 DDL: Final = ", ".join(f"`{name}` {kind}" for name, kind in COLUMNS.items())
+_TOGETHER: Final = Path(__file__).with_name("together.java")
 ENDED: Final = ("FILLED", "CANCELLED", "REJECTED", "EXPIRED")
 
 
@@ -102,9 +103,6 @@ def _java_list(session: SparkSession, values: Iterable[Any]) -> Any:
     for value in values:
         made.add(value)
     return made
-
-
-_TOGETHER: Final = Path(__file__).with_name("together.java")
 
 
 def materialised(frame: DataFrame) -> tuple[DataFrame, Any]:
