@@ -351,6 +351,8 @@ class Interpreter:
         sql = shape.raw or compile_plan(plan)
         left = leftovers(reading, shape.used)
         doubts = [*shape.doubts, *(f"{w!r} was not understood" for w in left)]
+        if shape.settled:
+            margin = max(margin, 1.0)  # the template's own words say which views are meant
         if margin < 0.5:
             doubts.append(f"{view} or {ranked[1][0]}")
         features = features_of(

@@ -43,7 +43,7 @@ def shape_of(world: World, reading: Reading, bound: Bound, proposal: Proposal | 
         learnt_measures(sh)
     special = templates.apply(sh, mode, rank)
     if special is not None:
-        return Shape(special, sh.used, sh.doubts, "template", sh.raw)
+        return Shape(special, sh.used, sh.doubts, "template", sh.raw, sh.settled)
     compare_numbers(sh, mode)
     mode = "grouped" if sh.having and mode in ("list", "distinct") else mode
     if mode == "list":

@@ -95,6 +95,8 @@ class Shape:
     mode: str = "list"
     raw: str = ""
     """SQL of a template that the plan cannot express."""
+    settled: bool = False
+    """Whether a template chose the views by itself."""
 
 
 class Shaper:
@@ -106,6 +108,8 @@ class Shaper:
         self.proposal = proposal
         self.sees_names = True
         self.raw = ""
+        self.settled = False
+        """Whether a template chose the views by itself: the vote for the main view no longer matters."""
         self.m = reading.mentions
         self.used = set(bound.used)
         self.doubts = list(bound.doubts)

@@ -5,24 +5,26 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from nlq.compile import compile_plan
 from nlq.plan import Baseline, Order, Part, Plan
-from nlq.templates.words import consume, seen
+from nlq.shape.state import Shaper
+from nlq.templates.words import bound_for, consume, seen
 from nlq.understand.numbers import literal
 
 if TYPE_CHECKING:
-    from nlq.shape.state import Rank, Shaper
+    from nlq.shape.state import Rank
 
 METRICS = {"cancel_ratio": "CANCEL_RATIO", "count": "ORDERS_PER_DAY", "avg_qty": "AVG_ORDER_QTY"}
 
 
 _NORMS = re.compile(
-    r"\b(?:norms?|baselines?|usual(?:ly)?|normal(?:ly)?|own mean|own average|20[- ]day (?:daily )?mean|p95|95th percentile|habit|history|typical(?:ly)?|own p95|95 out of 100|mean per day|his mean|their mean|mean of orders)\b",
+    r"\b(?:norms?|baselines?|usual(?:ly)?|normal(?:ly)?|own mean|own average|20[- ]day (?:daily )?mean|p95|95th percentile|habit|history|typical(?:ly)?|own p95|95 out of 100|mean per day|his mean|their mean|mean of orders|daily average|AVG_ORDER_QTY|ORDERS_PER_DAY|own 20d|20d norm|20[- ]day mean)\b",
     re.I,
 )
 
 
 _MORE = re.compile(
-    r"\b(?:above|over|more|beyond|exceed(?:s|ed|ing)?|beats?|higher|bigger|larger|past|through|wider|greater|busier|furthest|outside|topped|>)\b",
+    r"\b(?:above|over|more|beyond|exceed(?:s|ed|ing)?|beats?|bust(?:s|ing)?|higher|bigger|larger|past|through|wider|greater|busier|furthest|outside|topped|>)\b",
     re.I,
 )
 
@@ -30,44 +32,88 @@ _MORE = re.compile(
 _LESS = re.compile(r"\b(?:below|under|less|fewer|smaller|lower|tighter|quieter|beneath|<)\b", re.I)
 
 
+_FURTHER = re.compile(
+    r"20[- ]day average (?:quoted )?spread|average spread|earnings window|order[- ]to[- ]trade|\botr\b", re.I
+)
+_BESIDE = re.compile(r"against|versus|\bvs\b|next to|compar|beside|side by side|alongside|relative|hold (?:it|that) up|and (?:his|her|their|the) (?:usual|normal|baseline)|what'?s usual", re.I)  # fmt: skip
+_SCORE = re.compile(
+    r"\bz\b|z[- ]?scores?|zscores?|sigmas?|standard dev\w*|\bstd\b|\bst(?:d )?devs?\b|\bsds?\b|\bstdev\b", re.I
+)
+_P95 = re.compile(r"\bp ?(?:95|ninety[- ]five)\b|(?:95|ninety[- ]fifth)(?:th)? (?:percentile|pctl)|95 out of 100|95 ?(?:percent|%) (?:mark|line|level)", re.I)  # fmt: skip
+_HOME = ("orders", "trader_baselines", "executions", "alerts", "traders")
+"""Main views from which a figure of today against the own norm may be asked."""
+_COMPARED = (
+    r"norm|baseline|usual|normal|p ?95|p ninety|95|ninety[- ]fifth|percentile|pctl|mean|average|avg|against|versus|vs|compar|multiple|excess|z\b|z.?score|"
+    r"above|over|more|own|than|habit|history|times|double|twice|triple|half|deviation|sigma|standard|std|stdev|sds?\b|trader|who|figure|both|"
+    r"orders per day|orders a day|orders_per_day|cancel_ratio|avg_order_qty|beats?|exceed|past|through|already|off|away|typical|ratio|number|value|"
+    r"his\b|her\b|their|day|daily|per.day|today|how many|subtract|divide|score|metric|outlier|two|3x|2x|of all|all\b|each"
+)
+
+
 def trader_norm(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:
     """Today's figure of each trader against the own norm in trader_baselines."""
     text = sh.reading.question
-    if sh.view != "orders" or not _NORMS.search(text) or not seen(sh, "trader_baselines"):
+    stated = _NORMS.search(text) or _P95.search(text) or (_SCORE.search(text) and _MORE.search(text))
+    if sh.view not in _HOME or not stated or _FURTHER.search(text) or not seen(sh, "trader_baselines"):
         return None
-    if re.search(r"20[- ]day average (?:quoted )?spread|average spread|earnings window", text, re.I):
-        return None
-    measure = _norm_measure(sh)
-    if measure is None:
+    own = sh if sh.view == "orders" else _over_orders(sh)
+    if own is None or (measure := _norm_measure(own)) is None:
         return None
     name, sql, alias = measure
-    condition = _norm_condition(sh, f"m.{alias}", text)
-    figures = ["mean"]
-    if "p95" in condition or re.search(r"\bp95\b|95th", text, re.I):
-        figures.append("p95")
-    if "stddev" in condition:
-        figures.append("stddev")
-    extra = [
-        (f"m.{alias} - b.{'p95' if 'p95' in condition else 'mean'}", "excess"),
+    having = _enough(own)
+    condition = _norm_condition(own, f"m.{alias}", text)
+    scored = bool(_SCORE.search(text))
+    if not condition and not scored and not _BESIDE.search(text):
+        return None
+    consume(own, _COMPARED)
+    ranked = rank is not None and rank.limit is not None and not condition
+    plan = Plan(
+        view="orders", where=tuple(p for p in own.where if "metric" not in p.sql),
+        keys=(Part(sql="trader_id", alias="trader_id", reason="grouping"),),
+        measures=(Part(sql=sql, alias=alias, reason="measure", phrase=name),), having=having,
+        baseline=_own_norm(name, alias, condition, text),
+        order=(Order(sql=f"m.{alias} / b.mean", desc=True),) if ranked else (),
+        limit=rank.limit if ranked and rank else None,
+    )  # fmt: skip
+    if re.match(r"\W*(?:how many (?:of our |different )?(?:traders|people)|(?:count|number) of traders)\b", text, re.I):
+        own.raw = f"SELECT count(*) AS n FROM ({compile_plan(plan)}) AS over_norm"
+    sh.used, sh.doubts, sh.raw, sh.settled = own.used, own.doubts, own.raw, True
+    return plan
+
+
+def _over_orders(sh: Shaper) -> Shaper | None:
+    """The question over the orders of a time that it names; None when it is about the norms or the alerts themselves."""
+    named = {s.name for m in sh.m for s in m.of("view")}
+    timed = any(m.time is not None and m.time.kind != "rolling" for m in sh.m)
+    if not timed or named & {"alerts", "order_flow_30s", "executions", "market_trades", "order_events"}:
+        return None
+    other = Shaper(sh.world, sh.reading, bound_for(sh, "orders"), sh.proposal)
+    other.dims = sh.dims
+    return other
+
+
+def _own_norm(name: str, alias: str, condition: str, text: str) -> Baseline:
+    p95 = "p95" in condition or bool(_P95.search(text))
+    extra = (
+        (f"m.{alias} - b.{'p95' if p95 else 'mean'}", "excess"),
         (f"m.{alias} / b.mean", "multiple"),
         (f"(m.{alias} - b.mean) / b.stddev", "z"),
-    ]
-    if not condition and not re.search(
-        r"against|versus|\bvs\b|next to|compar|beside|side by side|alongside|relative", text, re.I
-    ):
-        return None
-    consume(
-        sh,
-        r"norm|baseline|usual|normal|p95|percentile|mean|average|against|versus|compar|multiple|excess|z.?score|above|over|more|own|than|habit|history|times|double|twice|half|deviation|sigma|standard|trader|who|figure|both|orders per day",
     )
-    filters = tuple(p for p in sh.where if "metric" not in p.sql)
-    return Plan(
-        view="orders", where=filters, keys=(Part(sql="trader_id", alias="trader_id", reason="grouping"),),
-        measures=(Part(sql=sql, alias=alias, reason="measure", phrase=name),),
-        baseline=Baseline(view="trader_baselines", key="trader_id", where=f"b.metric = '{METRICS[name]}'", figures=tuple(figures), condition=condition, extra=tuple(extra)),
-        order=(Order(sql=f"m.{alias} / b.mean", desc=True),) if rank and rank.limit and not condition else (),
-        limit=rank.limit if rank and not condition else None,
-    )  # fmt: skip
+    figures = ("mean", *(("p95",) if p95 else ()), *(("stddev",) if "stddev" in condition else ()))
+    where = f"b.metric = '{METRICS[name]}'"
+    return Baseline(view="trader_baselines", key="trader_id", where=where, figures=figures, condition=condition, extra=extra)  # fmt: skip
+
+
+def _enough(sh: Shaper) -> tuple[Part, ...]:
+    """ "Traders with 30+ orders": rows that a figure must rest on, not a distance from the norm."""
+    for i, m in enumerate(sh.m):
+        if m.compare is None or m.compare.number.unit not in (None, "qty") or m.compare.number.value < 5:
+            continue
+        after = sh.reading.question[m.span[1] :].lower()
+        if m.compare.explicit and re.match(r"\W*orders?\b(?! (?:a|per) day|ly)", after):
+            sh.used |= {i, *(k for k in (i + 1, i + 2) if k < len(sh.m) and sh.m[k].text.lower().startswith("order"))}
+            return (Part(sql=f"count(*) {m.compare.op} {m.compare.number.text}", phrase=m.text, span=m.span, reason="comparison"),)  # fmt: skip
+    return ()
 
 
 def _norm_measure(sh: Shaper) -> tuple[str, str, str] | None:
@@ -93,15 +139,15 @@ def _norm_measure(sh: Shaper) -> tuple[str, str, str] | None:
 
 def _norm_condition(sh: Shaper, value: str, text: str) -> str:
     for i, m in enumerate(sh.m):
-        if m.compare is None or i in sh.used:
+        if m.compare is None or i in sh.used or re.match(r"(?:20|twenty)(?:d|\b)|(?:95|ninety)", m.text, re.I):
             continue
         number, op = m.compare.number, m.compare.op
-        if number.unit == "sd" or (
-            re.search(r"z[- ]?score|sigma|standard dev|\bsd\b", text, re.I) and number.unit in (None, "times")
-        ):
+        if number.unit == "sd" or (_SCORE.search(text) and number.unit in (None, "times")):
+            if not m.compare.explicit and number.unit != "sd" and not _MORE.search(text):
+                continue
             sh.used.add(i)
-            if op == "=" and _MORE.search(text):
-                op = ">"
+            if op == "=":
+                op = ">=" if re.search(r">=|or (?:more|better|higher|over)|at least", text) else ">"
             return f"{value} {op} b.mean + {number.text} * b.stddev"
         if number.unit in ("times", "pct"):
             sh.used.add(i)
@@ -112,11 +158,13 @@ def _norm_condition(sh: Shaper, value: str, text: str) -> str:
             if op == "=":
                 op = "<" if factor < 1 else ">"
             return f"{value} {op} {literal(round(factor, 10))} * b.mean"
-    if re.search(r"p95|95th percentile|95 out of 100|95 percent", text, re.I):
+    if _P95.search(text) or re.search(r"95 percent", text, re.I):
         for i, m in enumerate(sh.m):
             if re.search(r"\b95", m.text):
                 sh.used.add(i)
         return f"{value} {'<' if _LESS.search(text) and not _MORE.search(text) else '>'} b.p95"
+    if _SCORE.search(text) and not re.search(r"than (?:they|he|she|usual|normal)|than (?:his|her|their|its) ", text):
+        return ""  # the distance itself is asked for
     if _MORE.search(text):
         return f"{value} > b.mean"
     if _LESS.search(text):
