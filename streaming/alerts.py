@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from streaming.reference import arrow_table
+import pyarrow as pa
+
+from streaming import delta_files
+from streaming.reference import ARROW, arrow_table
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
 
     from pyspark.sql import SparkSession
 
     from streaming.catalogue import View
 
+
+log = logging.getLogger(__name__)
 
 OPEN: Final = ("NEW", "IN_REVIEW", "ESCALATED")
 
@@ -27,15 +33,24 @@ class AlertStore:
     """
 
     def __init__(self, session: SparkSession, view: View, directory: Path) -> None:
-        from delta.tables import DeltaTable
-
         self._session, self._view, self._path = session, view, str(directory / "delta" / "alerts")
         self._lock = threading.Lock()
         self._versions: dict[str, list[dict[str, Any]]] = {}
-        if DeltaTable.isDeltaTable(session, self._path):
-            kept = session.read.format("delta").load(self._path).toArrow().to_pylist()
-            for row in sorted(kept, key=_order):
+        if delta_files.exists(Path(self._path)):
+            for row in sorted(self._kept(), key=_order):
                 self._versions.setdefault(row["alert_id"], []).append(row)
+
+    def _kept(self) -> list[dict[str, Any]]:
+        """All rows in Delta."""
+        names = list(self._view.columns)
+        try:
+            table = delta_files.rows(Path(self._path)).select(names)
+            schema = pa.schema([(name, ARROW[column.type]) for name, column in self._view.columns.items()])
+            rows: list[dict[str, Any]] = table.cast(schema).to_pylist()
+        except (delta_files.Unusual, KeyError, pa.ArrowException) as error:
+            log.warning("Delta itself has to read the alerts: %s", error)
+            rows = self._session.read.format("delta").load(self._path).toArrow().to_pylist()
+        return rows
 
     def rows(self, as_of: datetime | None = None) -> list[dict[str, Any]]:
         """The alerts as they are, or as they were at a moment."""

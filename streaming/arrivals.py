@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -115,8 +116,7 @@ class Arrivals:
 
     def accept(self, batch: pa.Table, *, now: float, partitions: Iterable[Place] = ()) -> None:
         """Remember the ids and times of a batch that is published; see `Watermark.advance`."""
-        for name in ("id_hash", "exec_hash"):
-            self.seen.add(_present(batch, name))
+        self.seen.add(keys_of(batch).tolist())
         good = batch.filter(pc.not_equal(batch.column("kind"), "D"))
         newest = good.group_by(["topic", "partition"]).aggregate([("event_us", "max")]).to_pylist()
         places = {(row["topic"], row["partition"]): row["event_us_max"] for row in newest}
@@ -145,6 +145,12 @@ class Arrivals:
             message = f"{behind_ms:.0f} ms older than the watermark"
             return {"class": "LATE", "field": _TIME_FIELD.get(str(row["kind"]), "event_us"), "message": message}
         return None
+
+
+def keys_of(batch: pa.Table) -> np.ndarray:
+    """Hashes of all ids of a batch."""
+    columns = (batch.column(name).drop_null() for name in ("id_hash", "exec_hash"))
+    return np.concatenate([column.to_numpy().astype("<i8", copy=False) for column in columns])
 
 
 def _present(batch: pa.Table, column: str) -> list[int]:

@@ -9,8 +9,10 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
+from streaming.arrivals import keys_of
 from streaming.batch_plan import RAW
 from streaming.history import Batch
 from streaming.live_views import Segment
@@ -59,6 +61,8 @@ class Ingest:
         self.checkpoint: Path | None = None
         self.batches: deque[Batch] = deque()
         """Published and not yet in history."""
+        self.ids: deque[tuple[int, np.ndarray]] = deque()
+        """(generation, hashes of its ids) of the same batches."""
         self.seconds: deque[tuple[float, float, int]] = deque(maxlen=600)
         """(monotonic time, seconds, rows) of the last batches."""
 
@@ -99,6 +103,7 @@ class Ingest:
         for kind in arrivals.column("kind").to_pylist() + [DEAD] * sum(s.rows for s in extra):
             counts[kind] = counts.get(kind, 0) + 1
         merged = {**newest.offsets, **offsets}
+        self.ids.append((segment.last, keys_of(arrivals)))
         self.batches.append(
             Batch(generation=segment.last, newest_us=mark.newest_us, watermark_us=mark.value_us, offsets=merged)
         )

@@ -8,6 +8,8 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from streaming.history import Manifest, state_folder
 from streaming.live_views import Segment, merged
 from streaming.segments import DEAD, open_plan, together
@@ -95,9 +97,11 @@ class Maintenance:
         finally:
             self.live.release(generation)
         self.seconds["history"] = time.monotonic() - start
-        self._steps[generation.number] = self.last
-        while self.ingest.batches and self.ingest.batches[0].generation <= generation.number:
+        self._steps[self.last.generation] = self.last
+        while self.ingest.batches and self.ingest.batches[0].generation <= self.last.generation:
             self.ingest.batches.popleft()
+        while self.ingest.ids and self.ingest.ids[0][0] <= self.last.generation:
+            self.ingest.ids.popleft()
         return True
 
     @property
@@ -117,7 +121,8 @@ class Maintenance:
             reference_version=self._reference_version, counts=dict(generation.counts), batches=batches,
             annuls=generation.base_annuls or any(s.annuls for s in generation.segments),
         )  # fmt: skip
-        return self.history.append(rows, tail, manifest)
+        ids = [keys for number, keys in list(self.ingest.ids) if self._boundary < number <= generation.number]
+        return self.history.append(rows, tail, manifest, np.concatenate(ids) if ids else np.array([], dtype="<i8"))
 
     def _save_reference(self, generation: Generation) -> None:
         if generation.reference is not self._saved_reference and generation.reference.rows:

@@ -67,7 +67,7 @@ class LivePipeline:
         self.spark, self.catalogue, self.connection, self.settings = spark, catalogue, connection, settings
         self._session = quiet_session(spark)
         copying = quiet_session(spark, copying=True)
-        self.history = History(copying, data_dir)
+        self.history = History(copying, data_dir, settings.duplicate_horizon)
         self._reference_table = ReferenceTable(self._session, data_dir)
         self._last = self.history.last_manifest()
         arrivals = Arrivals(settings.duplicate_horizon, int(settings.late_after_s * 1e6), settings.idle_after_s)
@@ -190,7 +190,7 @@ class LivePipeline:
             reference = self._reference_table.load(views, last.reference_version)
         high_us = {(place.split("/")[0], int(place.split("/")[1])): us for place, us in last.high_us.items()}
         arrivals.watermark.value_us, arrivals.watermark.high_us = last.watermark_us, dict(high_us)
-        arrivals.seen.add(self.history.recent_hashes(last, self.settings.duplicate_horizon))
+        arrivals.seen.add(self.history.recent_hashes(last))
         return Generation(
             number=last.generation, segments=(self._seed(self.history.state(last), last.generation),),
             offsets=last.offsets, newest_us=last.newest_us, watermark_us=last.watermark_us, reference=reference,

@@ -6,21 +6,25 @@ Rows are few and change seldom, so the driver holds them and every change makes 
 from __future__ import annotations
 
 import json
+import logging
 import math
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
+from streaming import delta_files
 from streaming.catalogue import Catalogue, View
 from streaming.segments import plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from pyspark.sql import SparkSession
+
+log = logging.getLogger(__name__)
 
 ARROW: Final = {
     "STRING": pa.string(), "DOUBLE": pa.float64(), "INT": pa.int32(), "BIGINT": pa.int64(), "BOOLEAN": pa.bool_(),
@@ -174,9 +178,7 @@ class ReferenceTable:
 
     def exists(self) -> bool:
         """Whether anything was saved yet."""
-        from delta.tables import DeltaTable
-
-        return bool(DeltaTable.isDeltaTable(self.spark, self.path))
+        return delta_files.exists(Path(self.path))
 
     def save(self, rows: ReferenceRows) -> int:
         """Write all rows; returns the table's new version."""
@@ -192,20 +194,26 @@ class ReferenceTable:
 
     def version(self) -> int:
         """Newest version."""
-        from delta.tables import DeltaTable
-
-        return int(DeltaTable.forPath(self.spark, self.path).history(1).select("version").collect()[0][0])
+        return delta_files.newest_version(Path(self.path))
 
     def load(self, views: Mapping[str, View], version: int | None = None) -> ReferenceRows:
         """The rows as of a version; None is the newest."""
-        reader = self.spark.read.format("delta")
-        if version is not None:
-            reader = reader.option("versionAsOf", version)
         rows: dict[str, dict[tuple[str, ...], dict[str, Any]]] = {}
-        for view, key, text in reader.load(self.path).select("view", "key", "row").collect():
-            if view in views:
-                rows.setdefault(view, {})[tuple(key)] = _decoded(views[view], json.loads(text))
+        for saved in self._saved(version):
+            if (view := saved["view"]) in views:
+                rows.setdefault(view, {})[tuple(saved["key"])] = _decoded(views[view], json.loads(saved["row"]))
         return ReferenceRows(views, rows, number=1)
+
+    def _saved(self, version: int | None) -> list[dict[str, Any]]:
+        try:
+            found: list[dict[str, Any]] = delta_files.rows(Path(self.path), version).to_pylist()
+        except delta_files.Unusual as error:
+            log.warning("Delta itself has to read the reference rows: %s", error)
+            reader = self.spark.read.format("delta")
+            if version is not None:
+                reader = reader.option("versionAsOf", version)
+            found = reader.load(self.path).select("view", "key", "row").toArrow().to_pylist()
+        return found
 
 
 def _encoded(value: Any) -> str:
