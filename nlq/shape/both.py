@@ -20,7 +20,8 @@ def both_columns(sh: Shaper) -> list[tuple[str, list[str], list[int]]]:
     for column, found in sh.bound.columns.items():
         values = [v for _, vs, negated in found for v in vs if not negated]
         said = sorted(i for i, _, negated in found if not negated)
-        if len(said) < 2 or len(set(values)) < 2:
+        # "Sells … the selling account" says one thing twice.
+        if len({tuple(vs) for _, vs, negated in found if not negated}) < 2 or len(said) < 2 or len(set(values)) < 2:
             continue
         between = sh.reading.question[sh.m[said[0]].span[1] : sh.m[said[-1]].span[0]]
         if marks or _AND_A.match(between) or (sh.proposal is not None and sh.p("having") > 0.6):

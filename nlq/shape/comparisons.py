@@ -84,6 +84,9 @@ def _against_share(sh: Shaper, said: Said) -> bool:
     number = said.number
     if share is None or not (number.unit in ("pct", "times") or number.value < 1):
         return False
+    if " OVER " in share.sql:
+        sh.doubts.append("a condition on a part of all groups")
+        return False
     value = number.value if number.unit == "pct" or number.value > 1 else number.value * 100
     value = value if "100.0 *" in share.sql else value / 100
     return keep_having(sh, said, f"{share.sql} {said.op} {literal(round(value, 10))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from nlq.shape.state import Dim, Shaper
@@ -37,10 +38,35 @@ def _contrasted(sh: Shaper, out: list[Dim]) -> None:
         said = sorted(i for i, _, negated in found if not negated)
         values = {v for _, vs, negated in found for v in vs if not negated}
         between = [k for k in marks if said and said[0] < k < said[-1] and said[-1] - said[0] <= 5]
-        if len(values) < 2 or len(said) < 2 or not between or any(d.sql == column for d in out):
+        if len(values) < 2 or len(said) < 2 or any(d.sql == column for d in out):
             continue
+        if not between and not _apart(sh, said):
+            continue
+        if not between and any(len(vs) > 1 for _, vs, negated in found if not negated):
+            sh.doubts.append("whether each of the values is a line of its own")
         out.append(Dim(said[0], column, column.rpartition(".")[2], True, False, True))
         sh.used |= set(between)
+
+
+_IMPERATIVE = re.compile(
+    r"\s*(?:,|the|what|which|how|whether|for|by|when|who|whose|in|each|every|all|also)\b", re.IGNORECASE
+)
+"""What follows "state" where it asks to be told something: "state the number of orders"."""
+
+
+_APART = re.compile(
+    r"\b(?:separately|respectively|individually|apart|each on (?:its|their) own|one by one|split|side by side)\b", re.I
+)
+_AND_FOR = re.compile(r"^\s*(?:accounts?|orders?|side|desks?)?\s*,?\s*and (?:for|in|on|of|by|from) (?:the )?$", re.I)
+
+
+def _apart(sh: Shaper, said: list[int]) -> bool:
+    """ "For BUY and for SELL separately": a figure is asked for once a value."""
+    if not any(m.of("agg") for m in sh.m):
+        return False
+    text = sh.reading.question
+    between = text[sh.m[said[0]].span[1] : sh.m[said[1]].span[0]]
+    return bool(_APART.search(text) or _AND_FOR.match(between))
 
 
 def _nouns(sh: Shaper, i: int, mention: Mention) -> list[str]:
@@ -48,6 +74,9 @@ def _nouns(sh: Shaper, i: int, mention: Mention) -> list[str]:
     if mention.kind == "filler" and mention.text.lower() in ("hour", "minute", "day") and led:
         return [mention.text.lower()]
     if mention.kind != "sense":
+        return []
+    if mention.text.lower() == "state" and _IMPERATIVE.match(sh.reading.question[mention.span[1] :]):
+        sh.used.add(i)
         return []
     staff = any(s.name.startswith("account_type=EMPLOYEE") for s in mention.of("code"))
     if staff and not has(sh.world.catalogue, sh.view, "account_type") and i not in sh.used:
@@ -62,12 +91,24 @@ def _account_dim(sh: Shaper, i: int, mention: Mention, out: list[Dim]) -> bool:
     led = _group_led(sh, i)
     by_type = led and "account" not in mention.text.lower() and sh.m[i - 1].text.lower() == "by"
     sql = reach(sh.world.catalogue, sh.view, "account_id")
-    asked = (led or _asked_for(sh, i)) and not by_type and not _followed_by_noun(sh, i)
+    asked = (led or _asked_for(sh, i) or _with_count(sh, i)) and not by_type and not _followed_by_noun(sh, i)
     if not asked or sql is None or "account_id" in sh.bound.filtered:
         return False
     if not any(d.sql == sql for d in out):
         out.append(Dim(i, sql, "account_id", led, True, led))
     return True
+
+
+def _with_count(sh: Shaper, i: int) -> bool:
+    """ "Client accounts with over 20 fills": what has a number of something is asked for itself."""
+    after = sh.near(i, 1, 1)
+    compare = sh.m[after[0]].compare if after else None
+    return (
+        compare is not None
+        and compare.explicit
+        and compare.number.unit in (None, "times")
+        and "account" in sh.m[i].text
+    )
 
 
 def _noun_dim(sh: Shaper, i: int, mention: Mention, names: list[str], out: list[Dim]) -> bool:

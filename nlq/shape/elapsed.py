@@ -45,33 +45,63 @@ _FROM_TO = re.compile(
 )
 
 
+_MINUS = re.compile(r"(?P<b>[\w ]{2,40}?)\s*(?:\bminus\b|\bless\b|-|\u2013|\u2212)\s*(?P<a>[\w ]{2,40})")
+_AFTER = re.compile(
+    r"\b(?:how (?:long|much later|late|far|quickly|soon|fast)|delay|lag|time|latency)\b[^.?;]{0,25}?\b(?:after|behind)\b(?P<a>[^.?;]{2,40}?)"
+    r"\b(?:do|does|did|is|are|was|were|until|till?|to|that)\b(?P<b>[^.?;]{2,60})"
+)
+_LASTING = re.compile(
+    r"\b(?:delay|latency|lag|how long|how late|time|took|takes?|elaps\w+|pass(?:ed|es)?|gap|duration|interval)\b"
+)
+_MEASURING = frozenset(
+    "delay latency lag difference gap elapsed elapse pass passed passes measured interval between time after until minus timestamp ts lapse "
+    "lapsed it took takes take long how".split()
+)
+"""Words that speak of the time between two instants; the expression stands for them."""
+
+
+def _ends(question: str) -> list[tuple[re.Match[str], str, str]]:
+    """Where two ends of a span are named, the earlier one first."""
+    text = question.lower()
+    found = [(m, m["a"], m["b"]) for m in _FROM_TO.finditer(text)]
+    found += [(m, m["a"], m["b"]) for m in _MINUS.finditer(text)]
+    return found + [(m, m["a"], m["b"]) for m in _AFTER.finditer(text)]
+
+
 def find_span(sh: Shaper) -> None:
-    """The time between two instants of a row: "median hours from raised to closed"."""
+    """The time between two instants of a row: "median hours from raised to closed", "created minus window end"."""
     have = {x.name for x in sh.measures} | {name for _, name, _ in sh.loose}
-    if have & DURATIONS or not unit_said(sh):
+    if have & DURATIONS:
         return
-    for found in _FROM_TO.finditer(sh.reading.question.lower()):
-        first, last = _instant(sh, found["a"], last=True), _instant(sh, found["b"], last=False)
+    for found, early, late in _ends(sh.reading.question):
+        first, last = _instant(sh, early, last=found.re is not _MINUS), _instant(sh, late, last=found.re is _MINUS)
         if first is None or last is None or first == last:
             continue
-        sql = f"(unix_micros({last}) - unix_micros({first})) / 1000.0"
-        if (first, last) == ("entry_ts", "end_ts"):
-            sql = "lifetime_ms"
-        agg = next(
-            ((i, s.name) for i, m in enumerate(sh.m) if sh.free(i) for s in m.of("agg") if s.name in AGG_SQL), None
-        )
-        inside = {i for i, m in enumerate(sh.m) if m.span[0] < found.end() and found.start() < m.span[1]}
-        if agg is None:
-            sh.loose.append((-1, "elapsed", sql))
-        else:
-            text = in_unit(sh, sql, "elapsed")
-            sh.measures.append(
-                Measure(agg[0], AGG_SQL[agg[1]].format(text), sql, f"{agg[1]}_elapsed", agg[1], "elapsed")
-            )
-            sh.used.add(agg[0])
-        sh.used |= {i for i in inside if not sh.m[i].of("dim") and sh.m[i].kind != "time"}
-        sh.loose = [x for x in sh.loose if x[0] not in inside or x[0] < 0]
+        if found.re is _FROM_TO and not unit_said(sh) and not _LASTING.search(sh.reading.question.lower()):
+            continue
+        _add_span(sh, found, first, last)
         return
+
+
+def _add_span(sh: Shaper, found: re.Match[str], first: str, last: str) -> None:
+    """Put the span among the figures, under every aggregate that is asked for."""
+    sql = f"(unix_micros({last}) - unix_micros({first})) / 1000.0"
+    if (first, last) == ("entry_ts", "end_ts"):
+        sql = "lifetime_ms"
+    inside = {i for i, m in enumerate(sh.m) if m.span[0] < found.end() and found.start() < m.span[1]}
+    sh.loose = [x for x in sh.loose if x[0] not in inside or x[0] < 0]
+    aggs = [(i, s.name) for i, m in enumerate(sh.m) if sh.free(i) for s in m.of("agg") if s.name in AGG_SQL]
+    if not aggs:
+        sh.loose.append((-1, "elapsed", sql))
+    for i, agg in aggs:
+        text = in_unit(sh, sql, "elapsed")
+        sh.measures.append(Measure(i, AGG_SQL[agg].format(text), sql, f"{agg}_elapsed", agg, "elapsed"))
+        sh.used.add(i)
+    keys = {d.i for d in sh.dims if d.grouped}
+    gone = {i for i in inside if i not in keys and sh.m[i].kind not in ("time", "number", "value")}
+    sh.dims = [d for d in sh.dims if d.i not in gone or d.grouped or d.target]
+    sh.used |= {i for i in gone if not any(d.i == i for d in sh.dims)}
+    sh.used |= {i for i, m in enumerate(sh.m) if m.kind == "word" and m.text.lower() in _MEASURING}
 
 
 def _instant(sh: Shaper, words: str, *, last: bool) -> str | None:

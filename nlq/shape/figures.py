@@ -163,6 +163,8 @@ def in_unit(sh: Shaper, sql: str, name: str) -> str:
 
 def _divided(sql: str, per: float) -> str:
     """An expression in milliseconds as one in a longer unit."""
+    if per == 1.0:
+        return sql
     if sql.endswith(" / 1000.0"):
         return f"{sql.removesuffix(' / 1000.0')} / {per * 1000:.1f}"
     return f"({sql}) / {per}" if " " in sql else f"{sql} / {per}"
@@ -184,6 +186,9 @@ def _count(sh: Shaper, i: int, agg: str) -> Measure | None:
         dim = next((d for d in sh.dims if d.i == j), None)
         if dim is not None and not dim.grouped:
             if dim.alias in sh.world.catalogue.views[sh.view].key and len(sh.world.catalogue.views[sh.view].key) == 1:
+                # "How many people per desk": a person is a row.
+                sh.dims = [d for d in sh.dims if d is not dim]
+                sh.used.add(j)
                 break
             if sh.proposal is not None and sh.role(dim.sql, "count_distinct") < 0.3:
                 break

@@ -68,6 +68,8 @@ def _keys(sh: Shaper, rank: Rank | None) -> tuple[list[Dim], tuple[str, ...]]:
     keys = list(led)
     both = {column for column, _, _ in both_columns(sh)}
     others = [d for d in others if d.sql not in both]
+    if both and not keys and sh.proposal is None and any(m.is_op("both") for m in sh.m):
+        return others, ()
     for d in others:
         if sh.proposal is not None:
             if sh.role(d.sql, "group") > 0.3:

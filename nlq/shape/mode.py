@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
 from nlq.shape.both import both_columns
 from nlq.shape.learnt import learnt_mode
 from nlq.shape.rank import ranks_rows
 from nlq.shape.state import SUMMED, Rank, Shaper
+
+if TYPE_CHECKING:
+    from nlq.shape.state import Dim
 
 
 def find_mode(sh: Shaper, rank: Rank | None) -> str:
@@ -13,7 +19,7 @@ def find_mode(sh: Shaper, rank: Rank | None) -> str:
     grouped = [d for d in sh.dims if d.grouped]
     if any(m.is_op("yesno") for m in sh.m):
         return "grouped"
-    if sh.proposal is None and any(d.target for d in sh.dims) and both_columns(sh) and not sh.measures:
+    if sh.proposal is None and _of_both(sh):
         return "grouped"
     if sh.proposal is not None:
         return learnt_mode(sh, bool(grouped))
@@ -24,7 +30,7 @@ def find_mode(sh: Shaper, rank: Rank | None) -> str:
     if rank and rank.limit is not None and not grouped and _one_row(sh, rank):
         return "list"
     if sh.measures or grouped:
-        return "grouped"
+        return "list" if _row_each(sh, grouped, rank) else "grouped"
     if (
         any(m.is_op("top") for m in sh.m)
         and any(m.is_op("bottom") for m in sh.m)
@@ -63,6 +69,32 @@ def find_mode(sh: Shaper, rank: Rank | None) -> str:
         if targets[0].alias not in key and not (nouns and nouns[0] <= targets[0].i):
             return "distinct"
     return "list"
+
+
+_EACH = re.compile(r"\b(?:each|every|all)\b", re.IGNORECASE)
+
+
+def _of_both(sh: Shaper) -> bool:
+    """Whether every one of several values has to occur, and who or what it is that they occur for."""
+    if sh.measures or not both_columns(sh):
+        return False
+    said = any(m.is_op("both") for m in sh.m)
+    return any(d.target or (said and d.sql not in sh.bound.filtered) for d in sh.dims)
+
+
+def _row_each(sh: Shaper, grouped: list[Dim], rank: Rank | None) -> bool:
+    """ "Each parameter, its value and unit": where a row is one such thing already, its columns are wanted, not a count."""
+    view = sh.world.catalogue.views[sh.view]
+    if sh.measures or rank or not grouped:
+        return False
+    if view.kind not in ("reference", "engine", "state") or not all(d.sql in view.key for d in grouped):
+        return False
+    if not all(d.i > 0 and _EACH.search(sh.m[d.i - 1].text) for d in grouped):
+        return False
+    if any(s.name != "count" for i, m in enumerate(sh.m) if sh.free(i) for s in m.of("agg")):
+        return False
+    named = {s.name for m in sh.m if m.kind == "sense" for s in m.of("col")} & set(view.columns)
+    return bool(sh.loose or (named - {d.sql for d in sh.dims} - set(sh.bound.filtered)))
 
 
 def _one_row(sh: Shaper, rank: Rank) -> bool:

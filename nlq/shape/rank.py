@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from nlq.shape.state import Rank, Shaper
@@ -20,9 +21,14 @@ _ALL_ROWS = frozenset(
 """Words that ask for an order and leave no row out."""
 
 
+_END_TO_END = re.compile(r"\b(?:to|order|ordered|down|decreasing|increasing|sorted|by)\b")
+"""An order from one end to the other leaves no row out either: "from worst to least bad", "in descending order"."""
+
+
 def find_rank(sh: Shaper) -> Rank | None:
     """The ranking word with its number; None when nothing is ranked."""
-    for i, mention in enumerate(sh.m):
+    places = [i for i, m in enumerate(sh.m) if m.is_op("second", "third") and m.kind == "sense" and sh.free(i)]
+    for i, mention in [*((i, sh.m[i]) for i in places), *enumerate(sh.m)]:
         if mention.kind != "sense" or not sh.free(i):
             continue
         name = next((s.name for s in mention.of("op") if s.name in _RANKS), None)
@@ -49,7 +55,12 @@ def _limit(sh: Shaper, rank: Rank, word: str) -> None:
             break
     else:
         follows = [m.text.lower() for m in sh.m[i + 1 : i + 4]]
-        if word.endswith(" first") or "first" in follows or word in _ALL_ROWS:
+        if (
+            word.endswith((" first", " at the top", " on top"))
+            or "first" in follows
+            or word in _ALL_ROWS
+            or _END_TO_END.search(word)
+        ):
             rank.limit = None
     if rank.limit != 1 or rank.offset:
         return

@@ -30,9 +30,10 @@ def settle_share(sh: Shaper) -> None:
         sh.used |= set(marks)
         return
     _compared(sh, marks)
-    parts = _numerator(sh, marks)
+    parts = [] if _is_split(sh) else _numerator(sh, marks)
     if not parts:
-        sh.doubts.append("a share of what is not clear")
+        if not share_of_whole(sh, marks, scale):
+            sh.doubts.append("a share of what is not clear")
         return
     sh.where = [p for p in sh.where if p not in parts]
     condition = " AND ".join(p.sql for p in parts)
@@ -47,6 +48,51 @@ def settle_share(sh: Shaper) -> None:
     sh.measures = [x for x in sh.measures if x.agg != "count" or beside]
     sh.measures.append(Measure(marks[0], text, "", "pct" if percent else "share", "share"))
     sh.used |= set(marks)
+
+
+def share_of_whole(sh: Shaper, marks: list[int], scale: str) -> bool:
+    """ "What percentage came from each producer", "desk mix in %": every group's part of all groups together."""
+    led = [d for d in sh.dims if d.led or d.grouped] or [d for d in sh.dims if d.sql not in sh.bound.filtered][:1]
+    if len(led) != 1 or any(m.is_op("change") for m in sh.m) or len({id(p) for _, p in sh.bound.times}) > 1:
+        return False
+    led[0].grouped = led[0].led = True
+    beside = [x for x in sh.measures if x.agg == "count" or x.row]
+    amount = _amount(sh)
+    base = f"sum({amount})" if amount is not None else "count(*)"
+    if amount is not None and any(x.row == amount for x in beside):
+        # "The backlog per topic and its share": the total that the share is of was asked for beside it.
+        sh.measures = beside
+    elif amount is None:
+        sh.measures = [x for x in sh.measures if x.agg != "count" or _said_beside(sh, x.i, marks[0])]
+    figure = f"{scale}{base} / sum({base}) OVER ()"
+    sh.measures.append(Measure(marks[0], figure, "", "pct" if scale else "share", "share", "share_total"))
+    sh.used |= {i for i, m in enumerate(sh.m) if m.is_op("share", "percent", "share_total") and not m.compare}
+    sh.used |= {i for i, m in enumerate(sh.m) if m.text.lower() in _WHOLE}
+    return True
+
+
+_WHOLE = frozenset(
+    "total overall whole contribute contributed contribution mix split distributed divided distribution breakdown".split()
+)
+"""Words of a whole that is split up, beside the word for the share."""
+
+
+_SPLIT = re.compile(
+    r"\b(?:percent\w*|per cent|pct|proportion\w*|shares?|%)\W{0,3}(?:split|break ?-?down|mix|distribution|composition)\b"
+    r"|\b(?:split|break ?-?down|mix|distribution|composition|divided|distributed)\b[^.;?]{0,60}(?:percent|per cent|pct|proportion|%)"
+    r"|\b(?:came|comes?|coming|falls?|fell|falling|originat\w+|stem\w*|arose|arises?) (?:\w+ )?(?:each|every)\b"
+)
+
+
+def _is_split(sh: Shaper) -> bool:
+    """Whether the rows asked about are the whole and the groups its parts: "percentage split of the rejects by reason"."""
+    return any(d.led for d in sh.dims) and bool(_SPLIT.search(sh.reading.question.lower()))
+
+
+def _said_beside(sh: Shaper, count: int, mark: int) -> bool:
+    """Whether a count is asked for next to the share: "number and percentage", "in number and proportion"."""
+    between = {m.text.lower() for m in sh.m[min(count, mark) : max(count, mark)]}
+    return bool(between & {"+", "and", "&", ",", "plus", "with"})
 
 
 def _compared(sh: Shaper, marks: list[int]) -> None:

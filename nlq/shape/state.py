@@ -31,9 +31,23 @@ DURATIONS = {"lifetime", "to_close", "age", "ran", "hours_late", "delay", "elaps
 """Measures in milliseconds."""
 PEAKS = {"deviation", "max_order_qty", "cancel_ratio", "elapsed"}
 UNITS_OF_TIME = ((3_600_000.0, {"hours", "hour", "hrs", "h"}), (60_000.0, {"minutes", "mins", "minute", "min"}), (86_400_000.0, {"days"}),
-                 (1000.0, {"seconds", "secs", "sec", "second", "s"}))  # fmt: skip
+                 (1000.0, {"seconds", "secs", "sec", "second", "s"}), (1.0, {"milliseconds", "millisecond", "millis", "msec", "msecs", "ms"}))  # fmt: skip
 """Milliseconds of a unit, and the words that ask for it."""
-UNIT_WORDS = {"hours", "hrs", "minutes", "mins", "days", "seconds", "secs", "minute"}
+UNIT_WORDS = {
+    "hours",
+    "hrs",
+    "minutes",
+    "mins",
+    "days",
+    "seconds",
+    "secs",
+    "minute",
+    "milliseconds",
+    "millis",
+    "ms",
+    "sec",
+    "msec",
+}
 AGG_SQL = {"sum": "sum({})", "avg": "avg({})", "median": "percentile({}, 0.5)", "max": "max({})", "min": "min({})",
             "stddev": "stddev({})", "p95": "percentile({}, 0.95)", "p90": "percentile({}, 0.9)", "p99": "percentile({}, 0.99)",
             "p75": "percentile({}, 0.75)", "p25": "percentile({}, 0.25)"}  # fmt: skip

@@ -194,9 +194,9 @@ class Extractor:
                 key = tuple(s for s, t in zip(stems[i:j], tokens[i:j], strict=True) if not t.is_sign or t.low == "%")
                 text = question[tokens[i].start : tokens[j - 1].end]
                 senses = tuple(s for s in self.lexicon.phrases.get(key, ()) if s.fits(text))
+                # Shorter phrases stay in the race: "percentage" is free again where "of today" takes the "of".
                 if senses and all(t.low in "-/" for t in tokens[i:j] if t.is_sign):
                     out.append(self._mention(question, tokens, "sense", i, j, senses=senses))
-                    break
         return out
 
     def _rest(self, question: str, tokens: Sequence[Token], i: int) -> Mention:
