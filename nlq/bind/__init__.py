@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nlq.bind.codes import bind_sense, merge_columns
+from nlq.bind.dealing import bind_dealing
 from nlq.bind.defaults import add_defaults
 from nlq.bind.entities import bind_value
+from nlq.bind.feeds import bind_feeds
 from nlq.bind.nulls import bind_nulls
 from nlq.bind.state import Binder, Bound, World
 from nlq.bind.when import bind_time, clock_of
@@ -40,6 +42,8 @@ def bind(
         elif mention.kind == "sense":
             bind_sense(b, i, mention)
     bind_nulls(b)
+    bind_feeds(b)
+    bind_dealing(b)
     merge_columns(b)
     for i, mention in enumerate(reading.mentions):
         if mention.kind == "time" and mention.time is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from nlq.bind.state import Binder, quote
-from nlq.bind.when import clock_of
+from nlq.bind.sessions import bind_sessions
+from nlq.bind.state import Binder
 from nlq.plan import Part
 
 if TYPE_CHECKING:
@@ -31,34 +31,6 @@ def _contrasts(b: Binder) -> None:
         if f"NOT {part.sql}" in texts:
             b.bound.where = [p for p in b.bound.where if p.sql not in (part.sql, f"NOT {part.sql}")]
             b.bound.split.append(part.sql)
-
-
-def _messages(b: Binder) -> None:
-    """Topic and field of a dead letter by the words that name them: "executions topic", "missing price"."""
-    if b.view != "dead_letters":
-        return
-    values = b.world.values.values
-    for i, m in enumerate(b.reading.mentions):
-        low = m.text.lower().replace(" ", "_")
-        before = b.reading.mentions[i - 1].text.lower() if i else ""
-        after = b.reading.mentions[i + 1].text.lower() if i + 1 < len(b.reading.mentions) else ""
-        if (
-            low in values.get("error_field", ())
-            and "error_field" not in b.bound.columns
-            and (
-                "missing" in before
-                or "field" in after
-                or before in ("the", "a", "no", "its")
-                or after in ("missing", "absent", "field")
-            )
-        ):
-            b.bound.where.append(Part(sql=f"error_field = {quote(low)}", phrase=m.text, span=m.span, reason="value"))
-            b.bound.used.add(i)
-        elif after in ("topic", "feed") and "topic" not in b.bound.columns:
-            near = [t for t in values.get("topic", ()) if t.replace(".", "_") == low or t == low]
-            if len(near) == 1:
-                b.bound.where.append(Part(sql=f"topic = {quote(near[0])}", phrase=m.text, span=m.span, reason="value"))
-                b.bound.used |= {i, i + 1}
 
 
 def _learnt(b: Binder) -> None:
@@ -106,53 +78,11 @@ def _metric(b: Binder) -> None:
             return
 
 
-def _short_or_shut(b: Binder) -> None:
-    """ "Half days and holidays": either of the two, since no day is both."""
-    half = next((p for p in b.bound.where if p.sql == "is_half_day"), None)
-    shut = next((p for p in b.bound.where if p.sql.startswith("NOT is_trading_day")), None)
-    if half is None or shut is None:
-        return
-    rest = [p for p in b.bound.where if p is not half and p is not shut]
-    either = f"({half.sql} OR ({shut.sql}))"
-    phrase = f"{half.phrase}, {shut.phrase}"
-    b.bound.where = [*rest, Part(sql=either, phrase=phrase, span=half.span, reason=half.reason)]
-
-
-def _session(b: Binder) -> None:
-    """Sessions: which are open now, and today's where no day is said."""
-    if b.view != "trading_calendar":
-        return
-    _short_or_shut(b)
-    words = {m.text.lower() for m in b.reading.mentions}
-    now = clock_of(b).now
-    today = f"trade_date = {clock_of(b).today}"
-    if any(m.time is not None and m.time.kind == "now" for m in b.reading.mentions) and words & {
-        "open",
-        "shut",
-        "closed",
-        "close",
-    }:
-        sql = f"is_trading_day AND open_ts <= {now} AND close_ts > {now}"
-        sql = sql if "open" in words else f"NOT ({sql}) AND {today}"
-        said = next(m for m in b.reading.mentions if m.text.lower() in ("open", "shut", "closed", "close"))
-        b.bound.where = [p for p in b.bound.where if "is_trading_day" not in p.sql]
-        b.bound.where.append(Part(sql=sql, phrase=said.text, span=said.span, reason="glossary: in session now"))
-        b.bound.used |= {i for i, m in enumerate(b.reading.mentions) if m is said}
-        return
-    hours = {"open_ts", "close_ts", "closing_auction_start_ts"}
-    asked = any(s.name in hours for m in b.reading.mentions for s in m.of("col"))
-    dated = any("_date" in p.sql or "_ts" in p.sql for p in b.bound.where)
-    if asked and not dated and not any(m.time is not None for m in b.reading.mentions):
-        if not {"holiday", "holidays", "usually", "normally"} & words:
-            b.bound.where.append(Part(sql=today, reason="default: today's session"))
-
-
 def add_defaults(b: Binder) -> None:
     """What holds when the question says nothing else."""
     _metric(b)
-    _session(b)
+    bind_sessions(b)
     _contrasts(b)
-    _messages(b)
     _learnt(b)
     columns = b.bound.columns
     if b.view == "executions" and "status" not in columns:

@@ -49,6 +49,8 @@ def _money(sh: Shaper, i: int, number: Number) -> Number:
         return number
     near = [*sh.near(i, -1, 3), *sh.near(i, 1, 2)]
     amounts = {s.name for j in near for s in sh.m[j].of("meas")}
+    if sh.view == "ingest_status":
+        return number
     if amounts & {"notional", "qty", "adv", "max_notional"} or (
         not amounts and not has(sh.world.catalogue, sh.view, "lifetime_ms")
     ):
@@ -199,6 +201,8 @@ def _measure_options(sh: Shaper, said: Said, mode: str) -> list[tuple[int, str, 
             if sql and (fits is None or s.name in fits):
                 out.append((j, s.name, sql.split("#")[0]))
     columns = sh.world.catalogue.views[sh.view].columns
+    if sh.view == "ingest_status" and not out and number.unit is None:
+        out.append((-1, "lag", row_sql(sh, "lag") or ""))  # the one figure that matters there
     for j in near[:3]:
         for s in sh.m[j].of("col") if sh.m[j].kind == "sense" else ():
             if (

@@ -84,6 +84,8 @@ def _flow_column(sh: Shaper, j: int) -> str | None:
 
 def _count_noun(sh: Shaper, j: int) -> bool:
     mention = sh.m[j]
+    if any(_is_column(sh, s.name) for s in mention.of("meas")) and sh.view == "ingest_status":
+        return False
     if any(s.name == sh.view for s in mention.of("view")) or mention.is_op("trades"):
         return True
     status = mention.of("code") and any(
@@ -116,6 +118,8 @@ def _share_having(sh: Shaper, said: Said) -> bool:
 
 def _distinct_having(sh: Shaper, said: Said) -> bool:
     """ "More than one kind of alert": a condition on how many different values a group has."""
+    if sh.view == "ingest_status":
+        return False
     for j in said.after[:2]:
         dim = next((d for d in sh.dims if d.i == j and not d.led), None)
         if dim is None or (len(sh.dims) == 1 and sh.proposal is None):

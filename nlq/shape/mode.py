@@ -18,12 +18,15 @@ def find_mode(sh: Shaper, rank: Rank | None) -> str:
     """`list`, `distinct` or `grouped`."""
     grouped = [d for d in sh.dims if d.grouped]
     if any(m.is_op("yesno") for m in sh.m):
-        return "grouped"
+        # One venue's day is a row that says whether it is open.
+        return "list" if sh.view == "trading_calendar" and "venue" in sh.bound.filtered else "grouped"
     if sh.proposal is None and _of_both(sh):
         return "grouped"
     if sh.proposal is not None:
         return learnt_mode(sh, bool(grouped))
     if rank and rank.name in ("newest", "oldest") and not sh.measures and not grouped:
+        return "list"
+    if grouped and rank is None and not sh.measures and _a_row_each(sh):
         return "list"
     if rank and grouped and not sh.measures and ranks_rows(sh, rank):
         return "list"
@@ -95,6 +98,18 @@ def _row_each(sh: Shaper, grouped: list[Dim], rank: Rank | None) -> bool:
         return False
     named = {s.name for m in sh.m if m.kind == "sense" for s in m.of("col")} & set(view.columns)
     return bool(sh.loose or (named - {d.sql for d in sh.dims} - set(sh.bound.filtered)))
+
+
+def _a_row_each(sh: Shaper) -> bool:
+    """ "Every parameter with its value": in a view of facts on file, each of what makes the key is a row, not a group."""
+    view = sh.world.catalogue.views[sh.view]
+    cut = {d.sql for d in sh.dims if d.grouped}
+    if view.kind not in ("reference", "engine") or view.time is not None or not cut <= set(view.key):
+        return False
+    fixed = {c for c in view.key if any(p.sql.startswith(f"{c} = ") for p in sh.where)}
+    if any(p.sql.startswith("effective_") for p in sh.where):
+        fixed.add("version")
+    return not sh.loose or set(view.key) <= cut | fixed
 
 
 def _one_row(sh: Shaper, rank: Rank) -> bool:

@@ -41,6 +41,12 @@ def _between(sh: Shaper, i: int, j: int) -> str:
     return sh.reading.question[sh.m[i].span[1] : sh.m[j].span[0]].lower()
 
 
+def _slashed(sh: Shaper, i: int, j: int) -> bool:
+    """ "Metric / mean / stdev": a list of columns, no quotient."""
+    before, after = (sh.m[k].text if 0 <= k < len(sh.m) else "" for k in (i - 1, j + 1))
+    return "/" in (before, after)
+
+
 def compare_columns(sh: Shaper) -> None:
     """Conditions that set one column against another, with or without a factor."""
     figures = _figures(sh)
@@ -126,7 +132,7 @@ def find_ratio(sh: Shaper) -> None:
     percent = any(m.is_op("percent") for m in sh.m)
     figures = _figures(sh)
     for (i, name, one), (j, other, two) in itertools.pairwise(figures):
-        if one == two or not _OVER.match(_between(sh, i, j)):
+        if one == two or not _OVER.match(_between(sh, i, j)) or _slashed(sh, i, j):
             continue
         scale = "100.0 * " if percent else ""
         gone = {one, two}

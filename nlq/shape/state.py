@@ -27,7 +27,18 @@ SUMMED = {
     "opp_fill",
 }
 """Measures that add up; the others are averaged when no aggregate is said."""
-DURATIONS = {"lifetime", "to_close", "age", "ran", "hours_late", "delay", "elapsed"}
+DURATIONS = {
+    "lifetime",
+    "to_close",
+    "age",
+    "ran",
+    "hours_late",
+    "delay",
+    "elapsed",
+    "session_length",
+    "time_left",
+    "minutes_behind",
+}
 """Measures in milliseconds."""
 PEAKS = {"deviation", "max_order_qty", "cancel_ratio", "elapsed"}
 UNITS_OF_TIME = ((3_600_000.0, {"hours", "hour", "hrs", "h"}), (60_000.0, {"minutes", "mins", "minute", "min"}), (86_400_000.0, {"days"}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from streaming.catalogue import Catalogue
 
 SHIPPED = Path(__file__).parents[1] / "lexicon.yaml"
+_FURTHER = (SHIPPED.with_name("lexicon_reference.yaml"),)
+"""More of the same, by subject."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class Lexicon:
     def load(cls, catalogue: Catalogue, path: Path | None = None) -> Lexicon:
         """Read the file and add what the catalogue itself says: column names, codes, view names."""
         raw = yaml.safe_load((path or SHIPPED).read_text(encoding="utf-8"))
+        for further in _FURTHER if path is None else ():
+            _add(raw, yaml.safe_load(further.read_text(encoding="utf-8")))
         phrases: dict[tuple[str, ...], list[Sense]] = defaultdict(list)
         for key, text in raw["senses"].items():
             sense = _sense(key, catalogue, raw)
@@ -84,6 +88,16 @@ class Lexicon:
             abbreviations={str(k): tuple(v) for k, v in raw["abbreviations"].items()},
             words=frozenset(w for w in words if len(w) >= 4),
         )
+
+
+def _add(raw: dict[str, Any], more: dict[str, Any]) -> None:
+    """Put a further file's words beside those of the first."""
+    for key, text in more.pop("senses").items():
+        raw["senses"][key] = f"{raw['senses'][key]}|{text}" if key in raw["senses"] else text
+    raw["filler"] = f"{raw['filler']} {more.pop('filler')}"
+    for section, entries in more.items():
+        for name, by_view in entries.items():
+            raw[section][name] = {**raw[section].get(name, {}), **by_view}
 
 
 def key_of(phrase: str) -> tuple[str, ...]:
@@ -130,6 +144,12 @@ _PLAIN = {"new", "high", "low", "medium", "none", "day", "firm", "desk", "person
           "trade", "error", "house", "watch", "late", "news", "split", "rating", "halt", "option", "answered", "failed", "clarify"}  # fmt: skip
 
 
+def _uncoded(catalogue: Catalogue, column: str) -> list[str]:
+    """Views that have a column of this name without a list of codes: a threshold's detector is an alert's."""
+    views = catalogue.views.values()
+    return [v.name for v in views if column in v.columns and not v.columns[column].codes]
+
+
 def _own_words(phrases: dict[tuple[str, ...], list[Sense]], catalogue: Catalogue) -> None:
     codes: dict[str, list[tuple[str | None, str, tuple[str, ...]]]] = defaultdict(list)
     for view in catalogue.views.values():
@@ -142,7 +162,9 @@ def _own_words(phrases: dict[tuple[str, ...], list[Sense]], catalogue: Catalogue
                 _put(phrases, column.name, Sense("col", column.name))
             for code in column.codes:
                 codes[code].append((view.name, column.name, (code,)))
-    for code, places in codes.items():
+                codes[code] += [(o, column.name, (code,)) for o in _uncoded(catalogue, column.name)]
+    for code, found in codes.items():
+        places = list(dict.fromkeys(found))
         name = " ".join(sorted({f"{c}={code}" for _, c, _ in places}))
         key = key_of(code.replace("_", " "))
         if key in phrases and any(s.kind in ("code", "cond") for s in phrases[key]):
