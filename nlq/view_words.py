@@ -25,6 +25,8 @@ class _Turn:
     """Only without a time phrase."""
 
 
+_STREAMED = r"\b(?:orders?|executions?|quotes?|tape|market|trades?|fills?|prints?)\b"
+"""What the streams carry: beside words of the pipeline it names a topic."""
 _TURNS = (
     # the glossary: mean quantity per print on the public tape; the cancel ratio over orders
     _Turn("trade_stats_1m", 2.5, r"\b(?:busiest|peak|quietest|widest|worst|which|biggest|dead|single|one|best|those|largest)\b[^.?]{0,25}\bminutes?\b"
@@ -40,6 +42,22 @@ _TURNS = (
     _Turn("trader_baselines", 1.5, r"\b(?:usual|normal|baseline|norms?|habitual|typical)\b", untimed=True),
     _Turn("quotes", 2.0, r"\b(?:right now|current(?:ly)?|latest|at the moment)\b", beside=r"\b(?:mid(?: price)?|bid|ask|offer)\b"),
     _Turn("quotes", 0.8, r"spread", never=r"fill|execut|effective|our |we |trade"),
+    # the pipeline's own views, whose topics have the names of other views
+    _Turn("dead_letters", 3.5, r"\bdlq\b|\bdead[- ]?letter\w*|\b(?:messages?|msgs?)\b[^.?]{0,40}\b(?:binned|thrown out|rejected|quarantined|unreadable)\b", beside=_STREAMED),
+    _Turn("dead_letters", 2.0, r"\boffsets?\b", never=r"commit|both offsets|broker"),
+    _Turn("ingest_status", 3.5, r"\bcommit\w*\b[^.?]{0,40}\b(?:offset|at|broker)\b|\bboth offsets\b|\b(?:messages?|msgs?)\b[^.?]{0,30}\b(?:behind|late)\b", beside=_STREAMED),
+    _Turn("ingest_status", 2.0, r"\b(?:partitions?|topics?|feeds?)\b[^?]{0,60}\b(?:lag\w*|behind|backlog|watermark|caught up|queued)\b"
+          r"|\b(?:lag|watermark|backlog)\b[^?]{0,60}\b(?:partitions?|topics?|feeds?)\b", beside=_STREAMED),
+    # people and accounts on file
+    _Turn("traders", 3.0, r"\bwhose (?:line )?(?:manager|boss)\b|\bdirect reports?\b|\breporting line\b|\borg(?:ani[sz]ation)? chart\b|\bemployment\b|\bjoiners?\b|\bleavers?\b", idle=True),
+    _Turn("traders", 2.0, r"\bwho\b[^.?]{0,40}\b(?:is|are) (?:risk )?rated\b", idle=True),
+    _Turn("accounts", 2.5, r"\b(?:accounts?|accts?|clients?|customers?)\b[^.?]{0,40}\bopened\b", idle=True),
+    # events of companies and sessions of venues
+    _Turn("corporate_events", 3.5, r"\b(?:earnings|results|watch)\b[^.?]{0,20}\b(?:windows?|periods?)\b[^.?]{0,30}\b(?:open|cover\w*|running|runs|starts?|ends?)\b", idle=True),
+    _Turn("corporate_events", 3.0, r"\b(?:numbers|results|earnings|figures)\b[^.?]{0,20}\b(?:due|still to come|ahead|coming up|upcoming)\b|\byet to report\b|\bupcoming (?:results|earnings|numbers)\b", idle=True),
+    _Turn("trading_calendar", 3.5, r"\b(?:next|previous|last) trading (?:day|date)\W*$|\bsession (?:is |was |be )?shortened\b|\bminutes (?:left|to go)\b[^.?]{0,30}\bsession\b", idle=True),
+    _Turn("trading_calendar", 5.0, r"\b(?:venues?|markets?|exchanges?)\b[^.?]{0,40}\b(?:no|without an?) (?:closing )?auction\b"),
+    _Turn("restricted_list", 4.5, r"\b(?:nobody|no one)\b[^.?]{0,30}\b(?:may|can|allowed to)\b[^.?]{0,12}\b(?:trade|deal)\b|\b(?:may|can) (?:nobody|no one)\b[^.?]{0,30}\b(?:trade|deal)\b"),
     _Turn("restricted_list", 3.0, r"\b(?:is|are) (?:anyone|anybody|we|any\w* )?.{0,20}(?:restricted|banned|barred) from|restricted (?:from|in) (?:dealing|trading)"),
 )  # fmt: skip
 _HOURS = re.compile(r"\b(?:opens?|opened|opening|closes?|closed|closing|shuts?|session)\b")

@@ -60,7 +60,7 @@ def _personal(b: Binder) -> None:
     stale = conditions["stale_approval"]["personal_trades"]
     text = " ".join(p.sql for p in b.bound.where)
     found = next((m for p in _EARLY_SALE if (m := p.search(b.reading.question))), None)
-    if found and "min_holding_until" not in text and not _DENIAL.search(found.group()):
+    if found and "min_holding_until" not in text and not _denied(b, found):
         _put(b, early, found)
         b.bound.columns.pop("side", None)
         b.bound.used |= _about(b, r"too|early|soon|position|sold|sell|sells|sales?")
@@ -70,6 +70,11 @@ def _personal(b: Binder) -> None:
         b.bound.columns.pop("preclearance_status", None)
     if "preclearance_expiry_ts" in " ".join(p.sql for p in b.bound.where):
         b.bound.columns.pop("preclearance_status", None)
+
+
+def _denied(b: Binder, found: re.Match[str]) -> bool:
+    """Whether the rule is said not to be broken; where that is unclear the words stay over."""
+    return bool(_DENIAL.search(b.reading.question[max(0, found.start() - 12) : found.end()]))
 
 
 def _restricted(b: Binder) -> None:

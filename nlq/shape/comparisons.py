@@ -96,7 +96,10 @@ def _against_share(sh: Shaper, said: Said) -> bool:
 
 def _against_measure(sh: Shaper, said: Said, mode: str) -> bool:
     """The likeliest column or figure that the number is compared with."""
-    for j, name, sql in _measure_options(sh, said, mode)[:1]:
+    options = _measure_options(sh, said, mode)
+    if sh.view == "ingest_status" and not any(o[1] == "lag" for o in options[:1]) and said.number.unit is None:
+        options = [(-1, "lag", row_sql(sh, "lag") or "")]  # the one figure that matters there
+    for j, name, sql in options[:1]:
         value = said.number.value
         if said.number.unit == "pct" and name in _RATIOS:
             value = round(value / 100, 10)
@@ -201,8 +204,6 @@ def _measure_options(sh: Shaper, said: Said, mode: str) -> list[tuple[int, str, 
             if sql and (fits is None or s.name in fits):
                 out.append((j, s.name, sql.split("#")[0]))
     columns = sh.world.catalogue.views[sh.view].columns
-    if sh.view == "ingest_status" and not out and number.unit is None:
-        out.append((-1, "lag", row_sql(sh, "lag") or ""))  # the one figure that matters there
     for j in near[:3]:
         for s in sh.m[j].of("col") if sh.m[j].kind == "sense" else ():
             if (

@@ -24,11 +24,7 @@ def find_mode(sh: Shaper, rank: Rank | None) -> str:
         return "grouped"
     if sh.proposal is not None:
         return learnt_mode(sh, bool(grouped))
-    if rank and rank.name in ("newest", "oldest") and not sh.measures and not grouped:
-        return "list"
-    if grouped and rank is None and not sh.measures and _a_row_each(sh):
-        return "list"
-    if rank and grouped and not sh.measures and ranks_rows(sh, rank):
+    if not sh.measures and _lists_rows(sh, rank, grouped=bool(grouped)):
         return "list"
     if rank and rank.limit is not None and not grouped and _one_row(sh, rank):
         return "list"
@@ -98,6 +94,13 @@ def _row_each(sh: Shaper, grouped: list[Dim], rank: Rank | None) -> bool:
         return False
     named = {s.name for m in sh.m if m.kind == "sense" for s in m.of("col")} & set(view.columns)
     return bool(sh.loose or (named - {d.sql for d in sh.dims} - set(sh.bound.filtered)))
+
+
+def _lists_rows(sh: Shaper, rank: Rank | None, *, grouped: bool) -> bool:
+    """Whether the rows themselves are wanted although something is ranked or cut."""
+    if rank is not None:
+        return ranks_rows(sh, rank) if grouped else rank.name in ("newest", "oldest")
+    return grouped and _a_row_each(sh)
 
 
 def _a_row_each(sh: Shaper) -> bool:

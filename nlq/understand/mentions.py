@@ -211,7 +211,8 @@ class Extractor:
             senses = self.lexicon.phrases.get((stem(repaired),))
             if senses:
                 return self._mention(question, tokens, "sense", i, i + 1, senses=senses, doubt=0.2)
-            return self._mention(question, tokens, "filler", i, i + 1)
+            if {repaired, stem(repaired)} & self.lexicon.filler:
+                return self._mention(question, tokens, "filler", i, i + 1)
         return self._mention(question, tokens, "word", i, i + 1)
 
     def _spelled_time(self, token: Token) -> Token:
