@@ -17,6 +17,7 @@ from nlq.shape.rank import find_rank
 from nlq.shape.rows import distinct_values, listing
 from nlq.shape.share import settle_share
 from nlq.shape.state import Shape, Shaper
+from nlq.shape.wanted import take_rows, wants_rows
 
 if TYPE_CHECKING:
     from nlq.bind import Bound, World
@@ -27,9 +28,13 @@ if TYPE_CHECKING:
 def shape_of(world: World, reading: Reading, bound: Bound, proposal: Proposal | None = None) -> Shape:
     """Dims, figures, ranking and comparisons of a bound question, as a plan."""
     sh = Shaper(world, reading, bound, proposal)
+    sh.rows = wants_rows(sh)
     sh.dims = find_dims(sh)
+    asked = take_rows(sh) if sh.rows else []
     sh.measures, sh.loose = find_measures(sh)
-    find_ratio(sh)
+    sh.loose += asked
+    if not sh.rows:
+        find_ratio(sh)
     find_correlation(sh)
     find_null_rate(sh)
     compare_columns(sh)

@@ -36,7 +36,7 @@ def bind_count(sh: Shaper, said: Said) -> bool:
 
 def bind_group_count(sh: Shaper, said: Said) -> bool:
     """ "More than 20 orders": a condition on how many rows a group has; "more than one kind", on how many values."""
-    if said.number.unit is not None:
+    if said.number.unit is not None or sh.rows:
         return False
     senses = sh.m[said.after[0]].of("meas") if said.after and sh.m[said.after[0]].kind == "sense" else []
     if not any(_is_column(sh, s.name) for s in senses) and sh.view != "order_flow_30s":

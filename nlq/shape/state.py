@@ -132,6 +132,8 @@ class Shaper:
         self.view = bound.view
         self.proposal = proposal
         self.sees_names = True
+        self.rows = False
+        """Whether the rows themselves are wanted, with the named columns."""
         self.raw = ""
         self.settled = False
         """Whether a template chose the views by itself: the vote for the main view no longer matters."""
