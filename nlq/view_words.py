@@ -33,6 +33,9 @@ _TURNS = (
           r"|\bminutes? (?:today|where|when|with|in which)\b", never=r"per minute|each minute"),
     _Turn("trade_stats_1m", 1.5, r"\bminutes? (?:where|when|with|in which|that)\b"),
     _Turn("order_flow_30s", 3.0, r"(?:30|thirty)[- ]?s(?:ec(?:ond)?)?s?\b.{0,20}window|half[- ]minute (?:window|stretch)"),
+    _Turn("order_flow_30s", 3.0, r"\b(?:sliding|flow|thirty[- ]second|half[- ]minute)\b.{0,25}\b(?:windows?|buckets?|stretch\w*|intervals?|slices?)\b|\border flow\b.{0,30}\bwindows?\b"
+          r"|\bsliding\b.{0,12}\border flow\b"),
+    _Turn("order_flow_30s", 2.5, r"\bwindows?\b", beside=r"\bdeviation score\b|\bcancel ratio\b|\bopposite\b", never=r"earnings|evidence|results"),
     _Turn("ingest_status", 3.0, r"\bfeeds?\b.{0,40}\b(?:stale|late|behind|lag\w*|delay\w*|slow\w*|fresh|caught up)|\b(?:stale|behind|lagging|slowest) feeds?"),
     _Turn("alerts", 2.5, r"\b(?:in|of|within|inside) the evidence\b|\bevidence (?:window|orders|fills)\b"),
     _Turn("order_events", 1.5, r"\b(?:replace|amend|cancel|reject|expire|fill|order) events?\b"),

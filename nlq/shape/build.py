@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from nlq import templates
 from nlq.shape.comparisons import compare_numbers
+from nlq.shape.deviation import bind_deviation
 from nlq.shape.dims import find_dims
 from nlq.shape.elapsed import find_elapsed
 from nlq.shape.figures import find_measures
+from nlq.shape.flow import bind_flow
 from nlq.shape.groups import grouped
 from nlq.shape.learnt import learnt_measures, learnt_rank
 from nlq.shape.mode import find_mode
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 def shape_of(world: World, reading: Reading, bound: Bound, proposal: Proposal | None = None) -> Shape:
     """Dims, figures, ranking and comparisons of a bound question, as a plan."""
     sh = Shaper(world, reading, bound, proposal)
+    bind_flow(sh)
+    bind_deviation(sh)
     sh.rows = wants_rows(sh)
     sh.dims = find_dims(sh)
     asked = take_rows(sh) if sh.rows else []
@@ -43,7 +47,7 @@ def shape_of(world: World, reading: Reading, bound: Bound, proposal: Proposal | 
     if any(x.agg == "net" for x in sh.measures):
         sh.where = [p for p in sh.where if not p.sql.startswith("side ")]
     settle_share(sh)
-    mode = find_mode(sh, rank)
+    mode = "list" if sh.rows and not sh.measures else find_mode(sh, rank)
     if sh.proposal is not None and mode == "grouped":
         learnt_measures(sh)
     special = templates.apply(sh, mode, rank)

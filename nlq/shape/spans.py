@@ -27,12 +27,21 @@ def bind_span(sh: Shaper, said: Said) -> bool:
         return True
     if not said.explicit and "exactly" not in said.mention.text.lower():
         return False
+    if number.unit in ("s", "min", "h", "d") and sh.view == "orders" and _still_there(sh):
+        now = Clock(as_of=sh.world.as_of, time=None, day=None).now
+        way = "<" if op in (">", ">=") else ">="
+        return keep(sh, said, f"entry_ts {way} {now} - {interval(number.value, number.unit or 's')}", "age")
     if number.unit in MILLISECONDS and has(sh.world.catalogue, sh.view, "lifetime_ms"):
         return keep(sh, said, f"lifetime_ms {op} {literal(number.value * MILLISECONDS[number.unit])}", "lifetime")
     if number.unit in ("s", "min", "h", "d") and sh.view == "alerts" and op in (">", ">="):
         now = Clock(as_of=sh.world.as_of, time="created_ts", day=None).now
         return keep(sh, said, f"created_ts < {now} - {interval(number.value, number.unit)}", "age")
     return False
+
+
+def _still_there(sh: Shaper) -> bool:
+    """Whether only orders that still work are asked for: they have an age, and no lifetime yet."""
+    return any(p.sql == "status = 'WORKING'" for p in sh.where)
 
 
 def _against_instant(sh: Shaper, said: Said) -> bool:

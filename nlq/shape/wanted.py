@@ -36,7 +36,11 @@ def wants_rows(sh: Shaper) -> bool:
         return False
     if any(s.name in _FIGURES for m in sh.m for s in m.of("agg")) or any(m.is_op("yesno", "share") for m in sh.m):
         return False
-    if any(m.is_op("percent", "versus", "bucket") for m in sh.m) or _grouping(sh) or _rows_counted(sh):
+    if (
+        any(m.is_op("percent", "versus", "bucket") and sh.free(i) for i, m in enumerate(sh.m))
+        or _grouping(sh)
+        or _rows_counted(sh)
+    ):
         return False
     return _key_asked(sh, view.key) or _columns_listed(sh) or _rows_asked(sh)
 
