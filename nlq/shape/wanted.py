@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from nlq.shape.both import both_columns
 from nlq.shape.figures import row_sql
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def wants_rows(sh: Shaper) -> bool:
         or _grouping(sh)
         or _rows_counted(sh)
     ):
+        return False
+    if both_columns(sh):
         return False
     return _key_asked(sh, view.key) or _columns_listed(sh) or _rows_asked(sh)
 
