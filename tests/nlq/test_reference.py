@@ -100,6 +100,6 @@ def test_a_denied_holding_rule_is_not_read_as_broken(interpreter: Interpreter) -
 
 
 def test_a_word_of_a_phrase_alone_is_no_filler(interpreter: Interpreter) -> None:
-    """ "Timestamp" stands in "start timestamp of the closing auction"; alone it is still a word that found no place."""
-    doubts = _read(interpreter, "fills in VOD today with timestamp").doubts
-    assert any("timestamp" in d for d in doubts)
+    """ "Kicks" stands in "when the closing auction kicks off"; alone it is still a word that found no place."""
+    doubts = _read(interpreter, "fills in VOD today with kicks").doubts
+    assert any("kicks" in d for d in doubts)
