@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from nlq.bind import World, bind
-from nlq.followup.conditions import change_numbers, conditions_of, replace_condition, stated, venue_of
+from nlq.followup.conditions import (
+    change_numbers,
+    conditions_of,
+    late_conditions,
+    replace_condition,
+    stated,
+    venue_of,
+)
 from nlq.followup.edit import DIALECT, Edit, Work, parsed, view_of
 from nlq.followup.figures import change_shown
+from nlq.followup.shares import as_share
 from nlq.plan import Plan
 from nlq.shape.dims import find_dims
 from nlq.shape.figures import find_measures
@@ -74,7 +82,10 @@ def follow(reading: Reading, sql: str, world: World) -> Edit | None:
     change_numbers(work)
     if not work.figures:
         _, shaper.loose = find_measures(Shaper(world, reading, bound))
-    change_shown(work)
+    shared = as_share(work)
+    if not shared:
+        change_shown(work)
+        late_conditions(work)
     tree.set("where", exp.Where(this=exp.and_(*work.conditions)) if work.conditions else None)
     edit.sql = tree.sql(dialect=DIALECT)
     edit.used |= {
@@ -82,7 +93,7 @@ def follow(reading: Reading, sql: str, world: World) -> Edit | None:
         for i, m in enumerate(reading.mentions)
         if m.is_op("only", "same", "then", "own", "newest", "list") or m.text.lower() in _SPENT
     }
-    if _DIVIDED.search(reading.question):
+    if _DIVIDED.search(reading.question) and not shared:
         edit.doubts.append("a division of the earlier figure")
     if not edit.where and edit.sql == before:
         edit.doubts.append("nothing in the follow-up changes the earlier answer")

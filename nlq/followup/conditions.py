@@ -105,6 +105,17 @@ def change_numbers(work: Work) -> None:
     work.edit.used |= work.shaper.used
 
 
+def late_conditions(work: Work) -> None:
+    """ "By trader, and only those above ten": a number that had nothing to hold on to before the figures were cut."""
+    if work.tree.args.get("having"):
+        return
+    for i, m in enumerate(work.reading.mentions):
+        if i in work.edit.used or m.compare is None or not m.compare.explicit:
+            continue
+        if _having(work, i, m.compare):
+            return
+
+
 def _is_numeric(c: exp.Expr) -> bool:
     return isinstance(c, _ORDERED) and isinstance(c.expression, exp.Literal) and not c.expression.is_string
 

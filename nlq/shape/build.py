@@ -15,6 +15,7 @@ from nlq.shape.groups import grouped
 from nlq.shape.learnt import learnt_measures, learnt_rank
 from nlq.shape.mode import find_mode
 from nlq.shape.pairs import compare_columns, find_correlation, find_null_rate, find_ratio
+from nlq.shape.part_counts import count_parts
 from nlq.shape.rank import find_rank
 from nlq.shape.rows import distinct_values, listing
 from nlq.shape.share import settle_share
@@ -37,6 +38,7 @@ def shape_of(world: World, reading: Reading, bound: Bound, proposal: Proposal | 
     asked = take_rows(sh) if sh.rows else []
     sh.measures, sh.loose = find_measures(sh)
     sh.loose += asked
+    count_parts(sh)
     if not sh.rows:
         find_ratio(sh)
     find_correlation(sh)

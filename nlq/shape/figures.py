@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from nlq.shape.part_counts import DOUBT
 from nlq.shape.state import AGG_SQL, DURATIONS, UNITS_OF_TIME, Measure, Shaper
 from nlq.views import reach
 
@@ -66,7 +67,7 @@ def find_measures(sh: Shaper) -> tuple[list[Measure], list[tuple[int, str, str]]
             and any(o.sql == made.sql for o in out)
             and sh.m[i].text.lower() not in ("count", "number", "tally")
         ):
-            sh.doubts.append("two counts are asked for")
+            sh.doubts.append(DOUBT)
         if made is not None:
             if not any(o.sql == made.sql for o in out):
                 out.append(made)

@@ -21,6 +21,7 @@ _DECIDED = "status IN ('FALSE_POSITIVE', 'CONFIRMED', 'REPORTED')"
 def settle_share(sh: Shaper) -> None:
     """Turn the conditions that make the part into a conditional figure over the whole."""
     marks = [i for i, m in enumerate(sh.m) if sh.free(i) and m.is_op("share", "percent") and not m.compare]
+    marks = _no_units(sh, marks)
     if not marks or (sh.proposal is not None and max(sh.p("share"), sh.p("percent"), sh.p("conditional")) < 0.2):
         return
     percent = any(sh.m[i].is_op("percent") for i in marks) or "%" in sh.reading.question
@@ -43,6 +44,7 @@ def settle_share(sh: Shaper) -> None:
         text = f"{scale}sum(CASE WHEN {condition} THEN {amount} ELSE 0 END) / sum({amount})"
     else:
         text = f"{scale}avg(CASE WHEN {condition} THEN 1.0D ELSE 0.0D END)"
+    _number_beside(sh, marks[0], f"count(CASE WHEN {condition} THEN 1 END)")
     counted = [x for x in sh.measures if x.agg == "count"]
     beside = bool(counted) and any(m.text in ("+", "and", "&", ",") for m in sh.m[counted[0].i : marks[0]])
     sh.measures = [x for x in sh.measures if x.agg != "count" or beside]
@@ -50,8 +52,21 @@ def settle_share(sh: Shaper) -> None:
     sh.used |= set(marks)
 
 
+_UNIT = re.compile(r"(?:in |as an? |expressed in )?(?:%|percent\w*|per cent|pct)(?: terms)?", re.IGNORECASE)
+
+
+def _no_units(sh: Shaper, marks: list[int]) -> list[int]:
+    """Marks without those that only say the unit of a column that is a percentage itself: "average price move %"."""
+    held = [x.row for x in sh.measures] + [sql for _, _, sql in sh.loose]
+    units = {i for i in marks if _UNIT.fullmatch(sh.m[i].text)} if any("_pct" in sql for sql in held) else set()
+    sh.used |= units
+    return [i for i in marks if i not in units]
+
+
 def share_of_whole(sh: Shaper, marks: list[int], scale: str) -> bool:
     """ "What percentage came from each producer", "desk mix in %": every group's part of all groups together."""
+    if any(x.agg not in ("count", "sum", "count_if") for x in sh.measures):
+        return False
     led = [d for d in sh.dims if d.led or d.grouped] or [d for d in sh.dims if d.sql not in sh.bound.filtered][:1]
     if len(led) != 1 or any(m.is_op("change") for m in sh.m) or len({id(p) for _, p in sh.bound.times}) > 1:
         return False
@@ -64,6 +79,7 @@ def share_of_whole(sh: Shaper, marks: list[int], scale: str) -> bool:
         sh.measures = beside
     elif amount is None:
         sh.measures = [x for x in sh.measures if x.agg != "count" or _said_beside(sh, x.i, marks[0])]
+    _number_beside(sh, marks[0], "count(*)")
     figure = f"{scale}{base} / sum({base}) OVER ()"
     sh.measures.append(Measure(marks[0], figure, "", "pct" if scale else "share", "share", "share_total"))
     sh.used |= {i for i, m in enumerate(sh.m) if m.is_op("share", "percent", "share_total") and not m.compare}
@@ -75,6 +91,22 @@ _WHOLE = frozenset(
     "total overall whole contribute contributed contribution mix split distributed divided distribution breakdown".split()
 )
 """Words of a whole that is split up, beside the word for the share."""
+
+
+_JOINED = re.compile(r"^\s*(?:and|&|\+|,|/|plus|as well as)?\s*(?:the|its|their)?\s*$")
+
+
+def _number_beside(sh: Shaper, mark: int, sql: str) -> None:
+    """ "The number and percentage of fills that …": both figures are of the same rows."""
+    for i, m in enumerate(sh.m):
+        noun = m.text.lower().removesuffix(" of") in ("number", "count", "no", "nr", "n", "total number")
+        first, second = (i, mark) if i < mark else (mark, i)
+        if not noun or i == mark or not _JOINED.match(sh.reading.question[sh.m[first].span[1] : sh.m[second].span[0]]):
+            continue
+        sh.measures = [x for x in sh.measures if x.i != i]
+        sh.measures.append(Measure(i, sql, "", "n", "count_if"))
+        sh.used.add(i)
+        return
 
 
 _SPLIT = re.compile(

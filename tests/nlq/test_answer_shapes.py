@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from nlq.contracts import Principal
+from nlq.contracts import Principal, Turn
 from nlq.interpret import Interpretation, Interpreter
 from retrieval.values import ValueIndex
 from streaming.catalogue import Catalogue
@@ -124,3 +124,58 @@ def test_state_asks_and_is_no_status(interpreter: Interpreter) -> None:
     assert got.draft is not None
     assert "GROUP BY venue" in got.draft.sql
     assert not got.doubts
+
+
+def test_some_of_those_counted_are_counted_beside_all(interpreter: Interpreter) -> None:
+    got = sql(interpreter, "how many orders did each desk enter today and how many of those were rejected")
+    assert "count(*) AS n, count(CASE WHEN status = 'REJECTED' THEN 1 END)" in got
+
+
+def test_number_and_percentage_are_of_the_same_rows(interpreter: Interpreter) -> None:
+    got = sql(interpreter, "number and percentage of today's orders that were cancelled, per desk")
+    assert "count(CASE WHEN status = 'CANCELLED' THEN 1 END) AS n" in got
+
+
+def test_a_percentage_as_unit_of_a_column_is_no_share(interpreter: Interpreter) -> None:
+    assert "OVER ()" not in sql(interpreter, "average price move in percent by event type")
+
+
+FILLS = (
+    "SELECT desk, count(*) AS n FROM executions WHERE status = 'VALID' AND trade_date = DATE '2026-11-20' GROUP BY desk"
+)
+
+
+def follow(interpreter: Interpreter, earlier: str, question: str) -> Interpretation:
+    return interpreter.interpret(
+        question,
+        as_of=datetime(2026, 11, 20, 18, 30, tzinfo=UTC),
+        principal=Principal(role="officer"),
+        history=[Turn(question="our fills today by desk", sql=earlier)],
+    )
+
+
+@pytest.mark.parametrize("question", ["now as a percentage of the total", "in % rather than counts"])
+def test_a_followup_turns_figures_into_parts_of_their_total(interpreter: Interpreter, question: str) -> None:
+    got = follow(interpreter, FILLS, question)
+    assert got.draft is not None
+    assert "100.0 * COUNT(*) / SUM(COUNT(*)) OVER ()" in got.draft.sql
+    assert not got.doubts
+
+
+@pytest.mark.parametrize(
+    ("earlier", "question"),
+    [
+        (FILLS, "as a percentage of orders"),
+        (FILLS.replace("status = 'VALID'", "liquidity = 'ADDED' AND status = 'VALID'"), "as a percentage of the total"),
+        (FILLS.replace("desk", "desk, venue"), "percentages within desk rather than counts"),
+    ],
+)
+def test_a_part_of_another_total_is_a_doubt(interpreter: Interpreter, earlier: str, question: str) -> None:
+    assert follow(interpreter, earlier, question).doubts
+
+
+def test_a_followup_cuts_and_limits_at_once(interpreter: Interpreter) -> None:
+    earlier = "SELECT count(*) AS n FROM orders WHERE status = 'CANCELLED' AND trade_date = DATE '2026-11-20'"
+    got = follow(interpreter, earlier, "by trader, only those above ten")
+    assert got.draft is not None
+    assert got.draft.sql.endswith("GROUP BY trader_id HAVING COUNT(*) > 10")
