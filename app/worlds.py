@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -93,6 +95,8 @@ def live_world(settings: Settings) -> World:
         if settings.kafka is None:
             raise ValueError("no broker is named; `nlq up` starts one, or set NLQ_KAFKA_BOOTSTRAP")
         say("starting Spark")
+        # Spark's start is mostly waiting for one core of ours; the other loads what understanding a question needs.
+        threading.Thread(target=_load_code, name="load-code", daemon=True).start()
         spark = build_session("nlq-live", driver_memory=settings.driver_memory)
         servers, ready = settings.kafka.bootstrap_servers, PipelineSettings()
         if _broker_comes(settings.kafka, say):
@@ -117,6 +121,15 @@ def live_world(settings: Settings) -> World:
         when_ready=revalidate,
         model_state=ModelLook(settings),
     )
+
+
+def _load_code() -> None:
+    """Import ahead what `_parts` imports: the learnt parser's libraries alone take seconds."""
+    for name in ("nlq.execute", "nlq.interpret", "nlq.record", "nlq.verified", "nlq.learn.parser", "retrieval.values"):
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # noqa: BLE001 - whoever needs it imports it again and says what is wrong
+            log.warning("%s could not be loaded ahead: %s", name, type(error).__name__)
 
 
 def _broker_comes(connection: KafkaConnection, say: Callable[[str], None]) -> bool:

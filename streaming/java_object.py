@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pyspark.sql import SparkSession
+
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Two threads that compile the same class at once would get two classes of one name, and py4j the one's methods for the
+other's objects: that thread would then fail for as long as it lives."""
 
 
 def java_object(session: SparkSession, source: Path, name: str, *arguments: Any) -> Any:
@@ -21,7 +27,9 @@ def java_object(session: SparkSession, source: Path, name: str, *arguments: Any)
         arguments: of the constructor.
     """
     gateway: Any = session.sparkContext._gateway  # noqa: SLF001 - no public way to the Java machine
-    maker = _loaded(gateway, source, name).getConstructors()[0]
+    with _ONE_AT_A_TIME:
+        loaded = _loaded(gateway, source, name)
+    maker = loaded.getConstructors()[0]
     values = gateway.new_array(gateway.jvm.java.lang.Object, len(arguments))
     for i, argument in enumerate(arguments):
         values[i] = argument
