@@ -141,7 +141,9 @@ def find_ratio(sh: Shaper) -> None:
     percent = any(m.is_op("percent") for m in sh.m)
     figures = _figures(sh)
     for (i, name, one), (j, other, two) in itertools.pairwise(figures):
-        if one == two or not _OVER.match(_between(sh, i, j)) or _slashed(sh, i, j):
+        if one == two or {one, two} == {"bid_price", "ask_price"} or not _OVER.match(_between(sh, i, j)):
+            continue
+        if _slashed(sh, i, j):
             continue
         scale = "100.0 * " if percent else ""
         gone = {one, two}
