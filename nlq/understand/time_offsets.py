@@ -29,7 +29,7 @@ OFFSETS: tuple[tuple[str, str], ...] = (
     ("rolling", r"(?:since|from|starting) (?:about |exactly )?" + SPAN + r" ago(?: (?:on ?wards?|(?:up )?(?:to|til|till|until) " + _NOW + r"))?"),
     ("rolling", _IN + r"(?:past|trailing) (?P<unit>day)"),
     ("older", r"(?:more than|over|at least|longer than|upwards of|longer ago than|further back than|earlier than) " + SPAN + r" ago"),
-    ("older", r"(?:longer|further back|longer back) (?:ago )?than " + SPAN + r"(?: ago)?"),
+    ("older", r"(?:longer|further back) ago than " + SPAN),
     ("older", SPAN + r" (?:ago )?or (?:more|longer|earlier) ago|" + SPAN.replace("<n>", "<n2>").replace("<unit>", "<unit2>") + r" ago or (?:more|longer|earlier)"),
     ("ahead", r"(?:between|from) (?:" + _NOW + r"|today)(?: on)?(?: up)? (?:and|to|through to|through|until|till) (?:" + _NOW + r" )?(?:\+ |plus )?" + _LONG_SPAN + r"(?: (?:out|ahead|from now|later|hence))?"),
     ("ahead", r"(?:within|inside|in|over|during) (?:the )?" + _LONG_SPAN + r" (?:of|from|following|after) " + _NOW),
