@@ -27,6 +27,16 @@ class _Turn:
 
 _STREAMED = r"\b(?:orders?|executions?|quotes?|tape|market|trades?|fills?|prints?)\b"
 """What the streams carry: beside words of the pipeline it names a topic."""
+_AT_INSTANT = (
+    r"\b(?:at|as of|as at)\b.{0,14}(?:\d{1,2}[:h.]\d\d|\d ?(?:am|pm)\b|o'?clock|noon|midday|half past|quarter)|\d:\d\d(?:am|pm)?\b|"
+    r"\bago\b|\b(?:stood|standing|prevail\w*|on screen|in force)\b"
+)
+"""The market as it stood at an instant."""
+_OWN_ROWS = (
+    r"\b(?:our|ours|we|us|own|my|fills?|filled|execut\w+|orders?|traders?|desks?|accounts?|clients? (?:buy|sell|bought|sold)|alerts?|"
+    r"bought|sold|buys?|sells?|t\d+|algo\w*|effective|deviat\w+)\b"
+)
+"""Words of the firm's own activity, which carries the quote of its time in its own columns."""
 _TURNS = (
     # the glossary: mean quantity per print on the public tape; the cancel ratio over orders
     _Turn("trade_stats_1m", 2.5, r"\b(?:busiest|peak|quietest|widest|worst|which|biggest|dead|single|one|best|those|largest)\b[^.?]{0,25}\bminutes?\b"
@@ -44,6 +54,14 @@ _TURNS = (
     _Turn("traders", 2.5, r"\b(?:who|whom) (?:\w+ )?(?:manages|supervises|reports? to)|\breports? to\b|\bline manager\b", idle=True),
     _Turn("trader_baselines", 1.5, r"\b(?:usual|normal|baseline|norms?|habitual|typical)\b", untimed=True),
     _Turn("quotes", 2.0, r"\b(?:right now|current(?:ly)?|latest|at the moment)\b", beside=r"\b(?:mid(?: price)?|bid|ask|offer)\b"),
+    _Turn("quotes", 2.5, r"\b(?:bid|ask|offer|mid(?: ?price)?|bid/ask|top of book|touch|quote)\b", beside=_AT_INSTANT, never=_OWN_ROWS),
+    _Turn("quotes", 1.8, r"\bbids?\b.{0,60}\b(?:asks?|offers?|offered)\b|\b(?:asks?|offers?)\b.{0,60}\bbids?\b", never=_OWN_ROWS + r"|hit|lift|tape|print|bar"),
+    _Turn("quotes", 1.2, r"\bquoted (?:spread|market)\b", never=_OWN_ROWS + r"|bars?\b|one[- ]minute|1m\b|1 ?min"),
+    _Turn("market_trades", 1.5, r"\b(?:last|latest|most recent|newest) (?:traded )?(?:price|px|trade)\b", never=_OWN_ROWS),
+    _Turn("market_trades", 1.5, r"\btraded? publicly|publicly traded|(?:the )?market (?:deal|trade|change)|changed? hands|(?:paid|dealt) (?:by )?(?:anyone|anybody|market[- ]wide)|market[- ]wide\b", never=r"\bminutes?\b|" + _OWN_ROWS),
+    _Turn("market_trades", 2.0, r"\bauction prints?\b|\bprints?\b.{0,20}\bauctions?\b"),
+    _Turn("trade_stats_1m", 3.5, r"\b(?:minute|1m|1[- ]min(?:ute)?|one[- ]minute)\b.{0,40}\b(?:watermark|final|provisional)\b"),
+    _Turn("trade_stats_1m", 2.5, r"\b(?:1m|1[- ]?min(?:ute)?|one[- ]minute) (?:stats?|statistics|figures|aggregates?|data)\b|\bbar data\b"),
     _Turn("quotes", 0.8, r"spread", never=r"fill|execut|effective|our |we |trade"),
     # the pipeline's own views, whose topics have the names of other views
     _Turn("dead_letters", 3.5, r"\bdlq\b|\bdead[- ]?letter\w*|\b(?:messages?|msgs?)\b[^.?]{0,40}\b(?:binned|thrown out|rejected|quarantined|unreadable)\b", beside=_STREAMED),

@@ -37,6 +37,7 @@ def scores(reading: Reading, catalogue: Catalogue, lexicon: Lexicon, proposal: P
     out = {view: _PRIOR.get(view, 0.0) for view in catalogue.views}
     market = any(m.is_op("market") or any(s.name == "market_trades" for s in m.of("view")) for m in reading.mentions)
     own = any(m.is_op("own") and not market for m in reading.mentions)
+    rows_named = any(s.name in ("executions", "orders") for m in reading.mentions for s in m.of("view"))
     first = True
     for mention in reading.mentions:
         if mention.kind == "value":
@@ -47,6 +48,8 @@ def scores(reading: Reading, catalogue: Catalogue, lexicon: Lexicon, proposal: P
             for sense in mention.of("view"):
                 single = mention.end - mention.start == 1
                 weak = single and any(s.kind in ("dim", "code", "meas") for s in mention.senses)
+                # Fills and orders carry the quote of their time: "our fills with bid and ask".
+                weak = weak or (sense.name == "quotes" and rows_named and "quote" not in mention.text.lower())
                 out[sense.name] += (
                     (0.5 if weak else 3.0)
                     + (0.6 if first and not weak else 0)

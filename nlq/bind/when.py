@@ -55,6 +55,11 @@ def _venue(b: Binder) -> str | None:
 def bind_time(b: Binder, i: int, mention: Mention, phrase: TimePhrase) -> None:
     """One time phrase as conditions, or as a doubt where the view has no clock for it."""
     clock = _clock_for(b)
+    if phrase.kind == "the_day":
+        if any(m.time is not None and m.time.kind not in ("the_day", "all", "now") for m in b.reading.mentions):
+            b.bound.used.add(i)
+            return
+        phrase = replace(phrase, kind="today")
     if phrase.kind == "now" and b.view in ("restricted_list", "thresholds"):
         _in_force(b, i, mention, clock.now)
         return
@@ -65,7 +70,7 @@ def bind_time(b: Binder, i: int, mention: Mention, phrase: TimePhrase) -> None:
             return
     if phrase.kind in ("clock", "at", "venue_window"):
         clock = replace(clock, base=_day_beside(b, clock))
-    found = predicates(phrase, clock)
+    found = _as_it_stood(b, phrase, clock) if phrase.kind in ("at", "ago") else predicates(phrase, clock)
     if found is None:
         b.bound.doubts.append(f"{mention.text!r} has no clock in {b.view}")
         return
@@ -73,7 +78,7 @@ def bind_time(b: Binder, i: int, mention: Mention, phrase: TimePhrase) -> None:
     every = {m.time.kind for m in b.reading.mentions if m.time is not None}
     if phrase.kind == "month" and "future" in every and clock.time:
         found = [f"date_trunc('MONTH', {clock.time}) = date_trunc('MONTH', {clock.now})"]
-    if phrase.kind == "today" and others & {"rolling", "clock", "venue_window"}:
+    if phrase.kind == "today" and others & {"rolling", "clock", "venue_window", "at", "ago"}:
         b.bound.used.add(i)
         return
     b.bound.used.add(i)
@@ -135,6 +140,12 @@ def _instant_of(phrase: TimePhrase, clock: Clock) -> str | None:
         return f"{clock.now} - {interval(phrase.n, phrase.unit)}"
     found = predicates(phrase, replace(clock, time="t", day=None)) if phrase.kind == "at" else None
     return found[0].removeprefix("t <= ") if found else None
+
+
+def _as_it_stood(b: Binder, phrase: TimePhrase, clock: Clock) -> list[str] | None:
+    """The market as it stood at an instant; an instant says nothing about rows that happen and are over."""
+    instant = _instant_of(phrase, clock) if b.view in ("quotes", "market_trades", "trade_stats_1m") else None
+    return [f"{clock.time} <= {instant}"] if instant and clock.time else None
 
 
 _DAYS = ("today", "yesterday", "on_day", "on_date", "days_ago")

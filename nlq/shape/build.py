@@ -13,6 +13,7 @@ from nlq.shape.figures import find_measures
 from nlq.shape.flow import bind_flow
 from nlq.shape.groups import grouped
 from nlq.shape.learnt import learnt_measures, learnt_rank
+from nlq.shape.market import market_figures, minute_wanted, spend_units
 from nlq.shape.mode import find_mode
 from nlq.shape.pairs import compare_columns, find_correlation, find_null_rate, find_ratio
 from nlq.shape.part_counts import count_parts
@@ -45,7 +46,9 @@ def shape_of(world: World, reading: Reading, bound: Bound, proposal: Proposal | 
     find_null_rate(sh)
     compare_columns(sh)
     find_elapsed(sh)
-    rank = learnt_rank(sh, find_rank(sh))
+    market_figures(sh)
+    spend_units(sh)
+    rank = minute_wanted(sh, learnt_rank(sh, find_rank(sh)))
     if any(x.agg == "net" for x in sh.measures):
         sh.where = [p for p in sh.where if not p.sql.startswith("side ")]
     settle_share(sh)

@@ -121,7 +121,7 @@ def _one_row(sh: Shaper, rank: Rank) -> bool:
         return False
     targets = [d for d in sh.dims if d.target]
     key = sh.world.catalogue.views[sh.view].key
-    if any(d.alias not in key for d in targets) or not (ranks_rows(sh, rank) or _asks_when(sh)):
+    if any(d.alias not in (*key, "minute") for d in targets) or not (rank.by or ranks_rows(sh, rank) or _asks_when(sh)):
         return False
     main = sh.measures[0]
     rank.by, rank.name = main.row, "top" if main.agg == "max" else "bottom"

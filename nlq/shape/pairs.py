@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 _SMALL = r"(?:the|its|their|his|a|an|at|of|was|were|is|are|being|that|than|or|in|stood|to|same|row's|own|with|quoted)"
 _MORE = re.compile(
-    rf"^(?:\W|{_SMALL}\b)*(?:greater|more|higher|larger|bigger|above|over|exceed\w*|wider|beats?|past|beyond|>=?)(?:\W|{_SMALL}\b)*$"
+    rf"^(?:\W|{_SMALL}\b)*(?:greater|more|higher|larger|bigger|above|over|exceed\w*|wider|beats?|past|beyond|through|(?:met|meets?|touch(?:ed)?|touching) or (?:exceed\w*|cross\w*)|at or (?:above|over|through|beyond)|>=?)(?:\W|{_SMALL}\b)*$"
 )
 _LESS = re.compile(rf"^(?:\W|{_SMALL}\b)*(?:less|lower|smaller|below|under|fewer|beneath|<=?)(?:\W|{_SMALL}\b)*$")
 _OVER = re.compile(
     r"^\s*(?:/|over|divided by|as an? (?:share|percentage|percent|fraction|proportion) of|relative to|in relation to)"
     r"(?:\W|the|its|their|total|sum|of|all)*$"
 )
+
+
+_QUANTITY_OF = {"bid_price": "bid_qty", "ask_price": "ask_qty"}
+"""The side of the book as a quantity: "bid size ten times the offer"."""
 
 
 def _figures(sh: Shaper) -> list[tuple[int, str, str]]:
@@ -50,7 +54,8 @@ def _slashed(sh: Shaper, i: int, j: int) -> bool:
 def compare_columns(sh: Shaper) -> None:
     """Conditions that set one column against another, with or without a factor."""
     figures = _figures(sh)
-    for (i, _, one), (j, _, two) in itertools.pairwise(figures):
+    for (i, _, one), (j, _, named) in itertools.pairwise(figures):
+        two = _QUANTITY_OF.get(named, named) if one.endswith("_qty") else named
         if one == two or "." in one + two or not (sh.free(i) and sh.free(j)):
             continue
         number = next((k for k in range(i + 1, j) if sh.m[k].compare is not None), None)
@@ -60,7 +65,11 @@ def compare_columns(sh: Shaper) -> None:
             sql = _scaled(compare, one, two, _between(sh, number, j), sh.reading.question[sh.m[j].span[1] :].lower())
         else:
             text = _between(sh, i, j)
-            equal = "=" if ">=" in text or "<=" in text or " or equal" in text else ""
+            equal = (
+                "="
+                if ">=" in text or "<=" in text or re.search(r" or equal|\bat or |\b(?:met|meets?|touch\w*) or ", text)
+                else ""
+            )
             op = f">{equal}" if _MORE.match(text) else f"<{equal}" if _LESS.match(text) else ""
             sql = f"{one} {op} {two}" if op else None
         if sql is None:
@@ -132,7 +141,9 @@ def find_ratio(sh: Shaper) -> None:
     percent = any(m.is_op("percent") for m in sh.m)
     figures = _figures(sh)
     for (i, name, one), (j, other, two) in itertools.pairwise(figures):
-        if one == two or not _OVER.match(_between(sh, i, j)) or _slashed(sh, i, j):
+        if one == two or {one, two} == {"bid_price", "ask_price"} or not _OVER.match(_between(sh, i, j)):
+            continue
+        if _slashed(sh, i, j):
             continue
         scale = "100.0 * " if percent else ""
         gone = {one, two}

@@ -67,7 +67,8 @@ def listing(sh: Shaper, rank: Rank | None) -> Plan:
         sh.view == "quotes"
         and "symbol" in sh.bound.filtered
         and not any(m.compare and m.compare.explicit for m in sh.m)
-        and all(p.kind in ("at", "now") for _, p in sh.bound.times)
+        and all(p.kind in ("at", "ago", "now", *_DAYS_OF_AN_INSTANT) for _, p in sh.bound.times)
+        and (not sh.bound.times or any(p.kind in ("at", "ago", "now") for _, p in sh.bound.times))
     ):
         plan = Plan(
             **{
@@ -77,6 +78,9 @@ def listing(sh: Shaper, rank: Rank | None) -> Plan:
             }
         )
     return plan
+
+
+_DAYS_OF_AN_INSTANT = ("today", "yesterday", "on_day", "on_date", "days_ago")
 
 
 def _shown(sh: Shaper, sql: str) -> Part:

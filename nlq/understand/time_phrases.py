@@ -10,7 +10,8 @@ from calendar import monthrange
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nlq.understand.numbers import number_at
+from nlq.understand.time_offsets import OFFSETS
+from nlq.understand.time_text import MONTHS, TimeText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from nlq.understand.tokens import Token
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-MONTHS = "january february march april may june july august september october november december".split()
 TIME_WORDS = frozenset(
     "today todays yesterday before after since until between during minute minutes hour hours second seconds "
     "weeks month months morning afternoon session previous current midnight".split()
@@ -32,7 +32,7 @@ _ZONES = {"utc": "UTC", "z": "UTC", "gmt": "UTC", "new york": "America/New_York"
           "est": "America/New_York", "eastern": "America/New_York", "london": "Europe/London",
           "frankfurt": "Europe/Berlin", "cet": "Europe/Berlin", "chicago": "America/Chicago", "ct": "America/Chicago",
           "bst": "Europe/London", "berlin": "Europe/Berlin"}  # fmt: skip
-_CLOCK = r"(?:\d{1,2}:\d{2}(?::\d{2})?z?|noon|midday|midnight|\d{1,2} ?(?:am|pm|oclock)|half \d{1,2}|(?:quarter|half) (?:past|to) \d{1,2}|\d{1,2} \d{2} (?:am|pm))(?: (?:am|pm|in the afternoon|in the morning|this afternoon|this morning))?"
+_CLOCK = r"(?:\d{1,2}:\d{2}(?::\d{2})?z?|noon|midday|midnight|\d{1,2} ?(?:am|pm|oclock)|[01]\d[0-5]\d(?= (?:utc|gmt|z|hours?|hrs)\b)|half \d{1,2}|(?:quarter|half) (?:past|to) \d{1,2}|\d{1,2} \d{2} (?:am|pm))(?: (?:am|pm|in the afternoon|in the morning|this afternoon|this morning))?"
 _Z = r"(?: (?P<zone>utc|z|gmt|new york|ny|est|eastern|london|frankfurt|cet|chicago|ct|bst|berlin)(?: time)?)?"
 _LAST = r"(?:last|past|previous|preceding|trailing|most recent|latest|final|prior)"
 
@@ -43,7 +43,8 @@ class TimePhrase:
 
     kind: str
     """rolling, today, yesterday, week, last_week, month, last_month, since_day, on_day, days_ago, clock, before_today,
-    future, ahead, month_rest, all, at, venue_window, older, prior_rolling, days, dates, ago, before_week,
+    future, ahead, month_rest, all, at, venue_window, older, prior_rolling, days, dates, ago, before_week, before_date,
+    after_date, the_day (today unless another day is said),
     later_today, unclear (stated, but not bound)."""
     start: int
     """First token."""
@@ -59,45 +60,9 @@ class TimePhrase:
     """open, close, auction for venue windows."""
 
 
-class _Text:
-    """The question as one string of simple words in which numbers are digits, with the way back to the tokens."""
-
-    def __init__(self, tokens: Sequence[Token]) -> None:
-        pieces: list[tuple[str, int, int]] = []
-        i = 0
-        while i < len(tokens):
-            low = tokens[i].low
-            if (
-                low[0].isdigit()
-                and low != "2day"
-                and (m := re.fullmatch(r"(\d+)(s|sec|m|min|mins|h|hr|hrs|d|am|pm|day|z)", low))
-            ):
-                pieces += [(m.group(1), i, i + 1), (m.group(2), i, i + 1)]
-                i += 1
-                continue
-            number = number_at(tokens, i) if not low[0].isdigit() and low not in "$€£" else None
-            if number is not None:
-                # The unit stays outside: it is the pattern's to read.
-                end = number.end - (1 if number.unit else 0)
-                pieces.append((f"{number.value:g}", i, max(end, i + 1)))
-                i = max(end, i + 1)
-                continue
-            if low not in ("-", ",", "."):
-                pieces.append((low, i, i + 1))
-            i += 1
-        self.text, self.at = "", []
-        for word, a, b in pieces:
-            self.at.append((len(self.text), a, b))
-            self.text += word + " "
-
-    def tokens_of(self, match: re.Match[str]) -> tuple[int, int]:
-        inside = [(a, b) for offset, a, b in self.at if match.start() <= offset < match.end()]
-        return inside[0][0], inside[-1][1]
-
-
 def time_phrases(tokens: Sequence[Token]) -> list[TimePhrase]:
     """Every time phrase of the question; longer ones win over those inside them."""
-    text = _Text(tokens)
+    text = TimeText(tokens)
     found: list[TimePhrase] = []
     for build, pattern in _PATTERNS:
         for match in pattern.finditer(text.text):
@@ -143,6 +108,19 @@ def _day_word(word: str) -> str:
     return next(d for d in WEEKDAYS if d.startswith(word[:3]))
 
 
+def _offset(kind: str) -> Callable[[re.Match[str]], TimePhrase]:
+    """A phrase of `time_offsets`: its span, where it has one."""
+
+    def made(m: re.Match[str]) -> TimePhrase:
+        groups = m.groupdict()
+        unit = groups.get("unit") or groups.get("unit2")
+        if not unit:
+            return TimePhrase(kind, 0, 0)
+        return TimePhrase(kind, 0, 0, n=float(groups.get("n") or groups.get("n2") or 1), unit=unit_of(unit))
+
+    return made
+
+
 def _since_day(m: re.Match[str]) -> TimePhrase:
     return TimePhrase("since_day", 0, 0, low=_day_word(m["day"]))
 
@@ -166,15 +144,18 @@ def parse_clock(text: str, *, afternoon: bool = False) -> str | None:
     text = text.strip()
     late = afternoon or bool(re.search(r"\bpm\b|afternoon", text))
     early = bool(re.search(r"\bam\b|morning", text))
-    text = re.sub(r" ?(?:am|pm|in the afternoon|in the morning|this afternoon|this morning|oclock)$", "", text).strip()
+    for _ in range(3):
+        text = re.sub(
+            r" ?(?:am|pm|in the afternoon|in the morning|this afternoon|this morning|oclock)$", "", text
+        ).strip()
     if text in ("noon", "midday"):
         return "12:00:00"
     if text == "midnight":
         return "00:00:00"
     if m := re.fullmatch(r"(\d{1,2}):(\d{2})(?::(\d{2}))?z?", text):
         hour, minute, second = int(m[1]), int(m[2]), int(m[3] or 0)
-    elif m := re.fullmatch(r"(\d{1,2}) (\d{2})", text):
-        hour, minute, second = int(m[1]), int(m[2]), 0
+    elif m := re.fullmatch(r"(\d{1,2}) (\d{2})|(?=\d{4}$)(\d{2})(\d{2})", text):
+        hour, minute, second = int(m[1] or m[3]), int(m[2] or m[4]), 0
     elif m := re.fullmatch(r"half (?:past )?(\d{1,2})", text):
         hour, minute, second = int(m[1]), 30, 0
     elif m := re.fullmatch(r"quarter past (\d{1,2})", text):
@@ -214,7 +195,11 @@ def _at(m: re.Match[str]) -> TimePhrase | None:
 
 def _date(m: re.Match[str]) -> TimePhrase | None:
     groups = m.groupdict()
-    kind = "since_date" if groups.get("since") else "on_date"
+    word = (groups.get("since") or "").strip()
+    sides = {"before": "before_date", "prior to": "before_date", "after": "after_date"}
+    if word in ("until", "till", "up to"):
+        return TimePhrase("unclear", 0, 0)
+    kind = sides.get(word, "since_date" if word else "on_date")
     if groups.get("iso"):
         year, number, day = (int(x) for x in groups["iso"].split("-"))
         if not 1 <= number <= 12 or not 1 <= day <= monthrange(year, number)[1]:
@@ -237,6 +222,14 @@ def _hour_at(m: re.Match[str]) -> TimePhrase | None:
         return None
     low, high = (f"{x // 60:02}:{x % 60:02}:00" for x in (start, start + minutes))
     return TimePhrase("clock", 0, 0, low=low, high=high, zone=_ZONES[m.groupdict().get("zone") or "utc"])
+
+
+def _month(m: re.Match[str]) -> TimePhrase:
+    """ "In November 2026": the whole month."""
+    month = MONTHS.index(m["month"]) + 1
+    year = m.groupdict().get("year") or "0000"
+    last = monthrange(int(year) or 2024, month)[1] if month != 2 or int(year) else 28
+    return TimePhrase("dates", 0, 0, low=f"{year}-{month:02}-01", high=f"{year}-{month:02}-{last:02}")
 
 
 def _dates(m: re.Match[str]) -> TimePhrase:
@@ -320,8 +313,8 @@ _PATTERNS = [
     (_simple("yesterday"), _p(r"(?:on |in |during |for )?(?:the )?(?:last|previous|prior|preceding) (?:completed|full|business|trading|working) (?:session|day)(?: before today)?")),
     (_simple("unclear"), _p(r"(?:on )?(?:the )?day before yesterday|next (?:" + _DAY + r")|overnight|last night|(?:in the )?last full minute|(?:in |over |during |within )?(?:the )?(?:last|past) (?:year|quarter|few (?:minutes|hours|days|weeks)|" + _N + r" (?:trading days|sessions|business days|working days))|yesterday (?:morning|afternoon|evening)")),
     (_dates, _p(r"(?:from |between )?(?P<first>20\d\d-\d\d-\d\d) (?:and|to|till?|until|through) (?P<last>20\d\d-\d\d-\d\d)")),
-    (_dates, _p(r"(?:from |between )?(?:the )?(?P<from>\d{1,2})(?:st|nd|rd|th)? (?:and|to|till?|until|through) (?:the )?(?P<to>\d{1,2})(?:st|nd|rd|th)?(?: of)? (?P<month>" + _MONTH + r")(?: (?P<year>20\d\d))?")),
-    (_slashed, _p(r"(?:on |for )?(?P<dom>\d{1,2}) / (?P<mon>\d{1,2}) / (?P<year>20\d\d)")),
+    (_dates, _p(r"(?:(?:over|in|on|during) the (?:\d+ )?days (?:of )?)?(?:from |between )?(?:the )?(?P<from>\d{1,2})(?:st|nd|rd|th)? (?:and|to|till?|until|through) (?:the )?(?P<to>\d{1,2})(?:st|nd|rd|th)?(?: of)? (?P<month>" + _MONTH + r")(?: (?P<year>20\d\d))?")),
+    (_slashed, _p(r"(?:on |for )?(?P<dom>\d{1,2}) (?:/ )?(?P<mon>\d{1,2}) (?:/ )?(?P<year>20\d\d)")),
     (lambda m: TimePhrase("on_date", 0, 0, low=f"0000-00-{int(m['dom']):02}"), _p(r"on the (?P<dom>\d{1,2})(?:st|nd|rd|th)")),
     (_simple("quarter"), _p(_FILL + r"(?:this|current) quarter(?: so far| to date)?|qtd|quarter to date")),
     (_simple("year"), _p(_FILL + r"(?:this|current) year(?: so far| to date)?|ytd|year to date")),
@@ -361,9 +354,9 @@ _PATTERNS = [
     (_simple("last_week"), _p(r"(?:monday|mon) (?:to|through|-) ?(?:sunday|sun)(?: of (?:the )?(?:last|previous|prior) week)?")),
     (_simple("last_week"), _p(r"mon sun(?: of the (?:previous|last) week)?")),
     (_simple("month"), _p(r"(?:in |during |for |over |so far )?(?:this month|month to date|mtd|this month so far|the current month|current month|this calendar month|the current calendar month|current calendar month|the calendar month)(?: so far| to date| up to today| up to now| to now)?")),
-    (_simple("month"), _p(r"(?:since|from) (?:the )?(?:1st|1|first|start)(?: day)?(?: of (?:the|this) (?:current )?month)?(?: (?:on ?wards?|up to (?:today|now)|to now|to today|until now|till now))?")),
+    (_simple("month"), _p(r"(?:since|from) (?:the )?(?:1st|1|first|start)(?: day)?(?: of (?:the|this) (?:current )?month)?(?! of )(?: (?:on ?wards?|up to (?:today|now)|to now|to today|until now|till now))?")),
     (_simple("last_month"), _p(r"(?:in |during |for )?(?:the )?(?:last|previous|prior) (?:calendar )?month")),
-    (_day_of_last_week, _p(r"(?P<since>since |from )?(?:on |the )?(?:(?:last )?(?P<day>" + _DAY + r") (?:of )?(?:the )?(?:last|previous|prior) week|(?:last|previous|prior) weeks? (?P<day2>" + _DAY + r"))")),
+    (_day_of_last_week, _p(r"(?P<since>since |from |starting (?:at |on |from |with )?|beginning (?:on |with )?)?(?:on |the )?(?:(?:last )?(?P<day>" + _DAY + r") (?:of )?(?:the )?(?:last|previous|prior) week|(?:last|previous|prior) weeks? (?P<day2>" + _DAY + r"))")),
     (_day_of_last_week, _p(r"(?P<since>since |from )?(?:last )?(?P<day>" + _DAY + r") (?:= ?)?(?:the |that is )?(?P<day2>" + _DAY + r") (?:of )?(?:the )?last week")),
     (_days, _p(r"(?:from |between )?(?P<low>" + _DAY + r") (?:and|to|till?|until|through|thru) (?P<high>" + _DAY + r")(?: this week)?")),
     (_since_day, _p(r"(?:since|from) (?:this |last )?(?P<day>" + _DAY + r")(?: (?:on ?wards?|(?:up )?(?:to|till|until) (?:now|today)))?")),
@@ -377,18 +370,21 @@ _PATTERNS = [
     (lambda m: TimePhrase("ahead", 0, 0, n=float(m["n"]), unit=unit_of(m["unit"])), _p(r"(?:in |over |within |during |for )?(?:the )?(?:next|coming|following) " + _N + r" " + _U)),
     (_fixed(7, "d", "ahead"), _p(r"(?:in |over |within )?(?:the )?(?:next|coming) week|(?:between now and )?a week (?:from now|ahead|out)")),
     (_simple("future"), _p(r"(?:still )?(?:upcoming|still to come|in the future|still in the future|yet to come|coming up|scheduled|from now on|after now|still ahead|not (?:yet )?happened|are due|due)")),
-    (_clock, _p(r"(?:(?:in the window |window )?(?:between|from) )?(?P<low>" + _CLOCK + r"|\d{1,2}) (?:utc )?(?:and|to|till|until|til|through|up to) (?P<high>" + _CLOCK + r"|\d{1,2}(?= (?:utc|this afternoon|this morning|in the afternoon|pm)))(?: this (?:afternoon|morning))?" + _Z + r"(?: today)?")),
+    (_clock, _p(r"(?:(?:in the window |window )?(?:between|from) )?(?P<low>" + _CLOCK + r"|\d{1,2}) (?:utc )?(?:\( ?inclusive ?\) |inclusive )?(?:and|to|till|until|til|through|up to) (?P<high>" + _CLOCK + r"|\d{1,2}(?= (?:utc|this afternoon|this morning|in the afternoon|pm)))(?: this (?:afternoon|morning))?" + _Z + r"(?: today)?")),
     (_clock, _p(r"(?P<low>\d{1,2}:\d{2}) (?P<high>\d{1,2}:\d{2})" + _Z + r"(?: today)?")),
     (_clock, _p(r"(?:since|after|from|later than|starting(?: after| at)?|going from) (?P<low>" + _CLOCK + r"|\d{1,2}(?= utc))(?: this (?:afternoon|morning))?" + _Z + r"(?: today)?(?: (?:on ?wards?|(?:up )?to (?:now|this moment)|till now|until now))?")),
     (_clock, _p(r"(?:before|until|till|by|earlier than|up to) (?P<high>" + _CLOCK + r"|\d{1,2}(?= utc))(?: this (?:afternoon|morning))?" + _Z + r"(?: today)?")),
+    (_at, _p(r"(?P<low>" + _CLOCK.replace("noon|midday|midnight|", "") + r")" + _Z + r"(?: today)?")),
     (_at, _p(r"(?:as of |at |as at |at exactly |exactly )(?P<low>" + _CLOCK + r"|\d{1,2}(?= utc))" + _Z + r"(?: today)?")),
-    (_date, _p(r"(?P<since>since |from )?(?:on |for )?(?:the )?(?P<dom>\d{1,2})(?: (?:st|nd|rd|th))?(?: of)? (?P<month>" + _MONTH + r")(?: (?P<year>20\d\d))?")),
-    (_date, _p(r"(?P<since>since |from )?(?:on |for )?(?P<month>" + _MONTH + r") (?P<dom>\d{1,2})(?:st|nd|rd|th)?(?: (?P<year>20\d\d))?")),
-    (_date, _p(r"(?P<since>since |from )?(?:on |for )?(?P<iso>20\d\d-\d\d-\d\d)")),
+    (_month, _p(r"(?:in|during|throughout|for) (?:the month of )?(?P<month>" + "|".join(x for x in MONTHS if x not in ("may", "march")) + r")(?: (?P<year>20\d\d))?(?! \d)")),
+    (_date, _p(r"(?P<since>since |from |before |until |till |after |prior to |up to )?(?:on |for )?(?:the )?(?P<dom>\d{1,2})(?: (?:st|nd|rd|th))?(?: of)? (?P<month>" + _MONTH + r")(?: (?P<year>20\d\d))?")),
+    (_date, _p(r"(?P<since>since |from |before |until |till |after |prior to |up to )?(?:on |for )?(?P<month>" + _MONTH + r") (?P<dom>\d{1,2})(?:st|nd|rd|th)?(?: (?P<year>20\d\d))?")),
+    (_date, _p(r"(?P<since>since |from |before |until |till |after |prior to |up to )?(?:on |for )?(?P<iso>20\d\d-\d\d-\d\d)")),
     (_venue_window, _p(r"(?:in |during |over )?(?:the )?(?:first|opening) " + _N + r" " + _U + r" (?:of|after|from) (?:the )?(?:continuous(?: trading)?|(?P<anchor>open(?:ing)?(?: bell)?|session|trading))(?: opened)?")),
     (_venue_window, _p(r"(?:in |during |over )?(?:the )?(?:last|final) " + _N + r" " + _U + r" (?:of|before|to|ahead of|running into|leading up to|up to) (?:the |todays )?(?:\w+ ){0,2}?(?P<anchor>session|close|closing auction|trading|auction)(?: (?:started|starts|begins|began))?")),
     (_venue_window, _p(r"(?:in |during |over )?(?:the )?" + _N + r" " + _U + r" (?:before|to|ahead of|running into|leading up to|up to|leading into|into) (?:the |todays )?(?:\w+ ){0,2}?(?P<anchor>close|closing auction|auction)(?: (?:started|starts|begins|began))?")),
     (_venue_window, _p(r"since (?:the |todays )?(?P<anchor>open)(?: today| this morning)?")),
+    *((_offset(kind), _p(words)) for kind, words in OFFSETS),
     (_simple("now"), _p(r"(?:as (?:it|things) stands?(?: (?:now|at present|this minute|right now))?|as of (?:right )?now|right now|at the moment|at this moment|currently|this minute|this (?:very )?second|at present|this very moment|presently|at this point|rn|atm|these days|as we speak|this instant|as at now|now|at the as of time|still)")),
     (_simple("all"), _p(r"(?:over |for |in |across )?(?:all time|all dates|any date|ever|whole history|the whole history|full history|all history|no matter what day|all records|to date|on record|overall|at any time|all days|so far|everything we (?:have|hold))")),
 ]  # fmt: skip

@@ -60,7 +60,18 @@ def predicates(phrase: TimePhrase, clock: Clock) -> list[str] | None:
         return None
     if kind == "rolling":
         return _rolling_sql(phrase, clock)
-    if kind in ("today", "yesterday", "before_today", "before_week", "days_ago", "tomorrow", "on_day", "on_date"):
+    if kind in (
+        "today",
+        "yesterday",
+        "before_today",
+        "before_week",
+        "days_ago",
+        "tomorrow",
+        "on_day",
+        "on_date",
+        "before_date",
+        "after_date",
+    ):
         return _day_sql(phrase, clock)
     if kind in ("days", "dates"):
         return _range_sql(phrase, clock)
@@ -87,6 +98,10 @@ def _day_sql(phrase: TimePhrase, clock: Clock) -> list[str]:
         return [f"{column} < {clock.today}"]
     if phrase.kind == "before_week":
         return [f"{column} < CAST(date_trunc('WEEK', {clock.now}) AS DATE)"]
+    if phrase.kind == "before_date":
+        return [f"{column} < DATE '{_day_of(phrase, clock)}'"]
+    if phrase.kind == "after_date":
+        return [f"{column} > DATE '{_day_of(phrase, clock)}'", f"{column} <= {clock.today}"]
     if phrase.kind == "today":
         return [f"{column} = {clock.today}"]
     if phrase.kind == "yesterday":
@@ -177,7 +192,7 @@ def _day_of(phrase: TimePhrase, clock: Clock) -> str:
         return str(clock.date - timedelta(days=int(phrase.n)))
     if phrase.kind == "tomorrow":
         return str(clock.date + timedelta(days=1))
-    if phrase.kind in ("on_date", "since_date"):
+    if phrase.kind in ("on_date", "since_date", "before_date", "after_date"):
         year = phrase.low[:4] if phrase.low[:4] != "0000" else f"{clock.date:%Y}"
         month = phrase.low[5:7] if phrase.low[5:7] != "00" else f"{clock.date:%m}"
         return f"{year}-{month}-{phrase.low[8:]}"
