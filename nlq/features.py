@@ -30,6 +30,7 @@ def features_of(
     used: set[int],
     left: list[str],
     doubts: list[str],
+    missed: list[str],
     margin: float,
     score: float,
     mode: str,
@@ -52,7 +53,8 @@ def features_of(
         "left": float(len(left)),
         "left_known": float(sum(1 for i in content if i not in used and mentions[i].kind != "word")),
         "left_words": float(sum(1 for m in mentions if m.kind == "word")),
-        "doubts": float(len(doubts)),
+        "doubts": float(len(doubts) + len(missed)),
+        "unmet": float(len(missed)),
         "margin": min(margin, 6.0),
         "score": min(score, 12.0),
         "content": float(len(content)),
@@ -75,8 +77,8 @@ def features_of(
         "ordered": float(bool(plan.order)),
         "joined": float(" JOIN " in sql),
         **{f"mode_{name}": float(mode == name) for name in ("list", "grouped", "distinct", "template", "followup")},
-        "closed": float(not left and not doubts),
-        "nearly_closed": float(len(left) + len(doubts) <= 1),
+        "closed": float(not left and not doubts and not missed),
+        "nearly_closed": float(len(left) + len(doubts) + len(missed) <= 1),
         "has_parser": float(proposal is not None),
     }
     if proposal is not None:

@@ -17,6 +17,7 @@ import sqlglot
 from nlq.bind import World, bind
 from nlq.compile import compile_plan
 from nlq.contracts import Clarification, Draft, LedgerEntry
+from nlq.demands import unmet
 from nlq.features import features_of
 from nlq.followup import follow, is_followup, plan_of
 from nlq.ground import ledger_of, leftovers, reading_of
@@ -260,7 +261,8 @@ class Interpreter:
             if x.is_string and str(x.this).lower() not in allowed and not re.match(r"\d{4}-", str(x.this))
         ]
         proposal = self.parser.propose(question, (), principal.role) if self.parser is not None else None  # type: ignore[attr-defined]
-        sure = 0.5 if not missing and not orphans else 0.1
+        closed = not missing and not orphans and not unmet(question, sql)
+        sure = 0.5 if closed else 0.1
         if proposal is not None:
             from nlq.learn.agreement import agreement
 
@@ -296,7 +298,8 @@ class Interpreter:
         if edit is None:
             return None
         left = leftovers(reading, edit.used)
-        doubts = [*edit.doubts, *(f"{w!r} was not understood" for w in left)]
+        missed = unmet(reading.question, edit.sql, reading.named(), follows=True)
+        doubts = [*edit.doubts, *missed, *(f"{w!r} was not understood" for w in left)]
         plan = plan_of(edit)
         draft = Draft(
             sql=edit.sql,
@@ -306,7 +309,7 @@ class Interpreter:
             reading=f"The question before, changed: {reading.question}",
         )
         features = features_of(
-            reading, plan, edit.sql, used=edit.used, left=left, doubts=edit.doubts, margin=2.0, score=4.0, mode="followup",
+            reading, plan, edit.sql, used=edit.used, left=left, doubts=edit.doubts, missed=missed, margin=2.0, score=4.0, mode="followup",
             proposal=proposal, catalogue=self.catalogue,
         )  # fmt: skip
         features["followup"] = 1.0
@@ -350,13 +353,14 @@ class Interpreter:
         plan = shape.plan
         sql = shape.raw or compile_plan(plan)
         left = leftovers(reading, shape.used)
-        doubts = [*shape.doubts, *(f"{w!r} was not understood" for w in left)]
+        missed = unmet(reading.question, sql, reading.named())
+        doubts = [*shape.doubts, *missed, *(f"{w!r} was not understood" for w in left)]
         if shape.settled:
             margin = max(margin, 1.0)  # the template's own words say which views are meant
         if margin < 0.5:
             doubts.append(f"{view} or {ranked[1][0]}")
         features = features_of(
-            reading, plan, sql, used=shape.used, left=left, doubts=shape.doubts, margin=margin, score=score, mode=shape.mode,
+            reading, plan, sql, used=shape.used, left=left, doubts=shape.doubts, missed=missed, margin=margin, score=score, mode=shape.mode,
             proposal=proposal, catalogue=self.catalogue,
         )  # fmt: skip
         confidence = self._score(features, doubts)

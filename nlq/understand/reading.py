@@ -58,3 +58,7 @@ class Reading:
     def words(self) -> list[str]:
         """Content words that nothing explained."""
         return [m.text for m in self.mentions if m.kind == "word"]
+
+    def named(self) -> list[tuple[int, int]]:
+        """Character ranges of the names and values that the question mentions."""
+        return [m.span for m in self.mentions if m.kind in ("value", "unknown_value")]
