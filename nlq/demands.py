@@ -46,6 +46,7 @@ class Statement:
         self.text = sql.lower()
         first = self.tree.find(exp.Select)
         self.projections = list(first.expressions) if first is not None else []
+        self.figures = sum(1 for p in self.projections if p.find(exp.AggFunc))
         self.shown = " ".join(
             {n for p in self.projections for n in (p.alias_or_name, *(c.name for c in p.find_all(exp.Column)))}
             | ({"*"} if any(p.find(exp.Star) and not p.find(exp.Count) for p in self.projections) else set())
@@ -79,13 +80,16 @@ _PARTS: dict[str, Callable[[Statement], bool]] = {
     "group": lambda s: s.any_of(exp.Group),
     "having": lambda s: s.any_of(exp.Having),
     "join": lambda s: s.any_of(exp.Join),
+    "many": lambda s: re.search(r"\blimit 1\b", s.text) is None,
     "max": lambda s: s.any_of(exp.Max, exp.ArgMax),
     "min": lambda s: s.any_of(exp.Min, exp.ArgMin),
+    "no_figure": lambda s: not s.figures,
     "ordered": lambda s: s.any_of(exp.Order),
     "partition": lambda s: any(w.args.get("partition_by") for w in s.tree.find_all(exp.Window)),
     "scalar": lambda s: len(s.projections) == 1 and s.projections[0].find(exp.AggFunc) is not None,
     "subquery": lambda s: len(list(s.tree.find_all(exp.Select))) > 1,
     "sum": lambda s: s.any_of(exp.Sum),
+    "two_figures": lambda s: s.figures > 1,
     "window": lambda s: s.any_of(exp.Window),
 }
 
