@@ -44,7 +44,7 @@ class Extractor:
 
     def read(self, question: str) -> Reading:
         """Take a question apart; every token ends up in exactly one mention."""
-        tokens = [self._spelled_time(t) for t in tokenize(question)]
+        tokens = [self._spelled(t) for t in tokenize(question)]
         taken: list[Mention | None] = [None] * len(tokens)
         found: list[tuple[float, Mention]] = []
         for phrase in time_phrases(tokens):
@@ -72,7 +72,7 @@ class Extractor:
         self, question: str, tokens: Sequence[Token], kind: str, start: int, end: int, **more: object
     ) -> Mention:
         span = (tokens[start].start, tokens[end - 1].end)
-        return Mention(kind, start, end, span, question[span[0] : span[1]], **more)  # type: ignore[arg-type]
+        return Mention(kind, start, end, span, _written(question, tokens[start:end]), **more)  # type: ignore[arg-type]
 
     def _values(self, question: str, tokens: Sequence[Token]) -> list[Mention]:
         out = []
@@ -192,7 +192,7 @@ class Extractor:
                 if tokens[i].is_sign or tokens[j - 1].is_sign:
                     continue
                 key = tuple(s for s, t in zip(stems[i:j], tokens[i:j], strict=True) if not t.is_sign or t.low == "%")
-                text = question[tokens[i].start : tokens[j - 1].end]
+                text = _written(question, tokens[i:j])
                 senses = tuple(s for s in self.lexicon.phrases.get(key, ()) if s.fits(text))
                 # Shorter phrases stay in the race: "percentage" is free again where "of today" takes the "of".
                 if senses and all(t.low in "-/" for t in tokens[i:j] if t.is_sign):
@@ -215,15 +215,18 @@ class Extractor:
                 return self._mention(question, tokens, "filler", i, i + 1)
         return self._mention(question, tokens, "word", i, i + 1)
 
-    def _spelled_time(self, token: Token) -> Token:
-        """A misspelt time word as it should stand: "befor", "yesteday"."""
+    def _spelled(self, token: Token) -> Token:
+        """A misspelt word as it should stand: "befor", "yesteday", "wihtout"; names are repaired elsewhere."""
         low = token.low
         if len(low) < 5 or not low.isalpha() or low in TIME_WORDS or low in COMMON or token.stem in self._stems:
             return token
         if low in self.lexicon.words or self.values.lookup([low]):
             return token
         near = [w for w in TIME_WORDS if DamerauLevenshtein.distance(w, low, score_cutoff=1) <= 1]
-        return replace(token, low=near[0], stem=stem(near[0])) if len(near) == 1 else token
+        if len(near) != 1:
+            word = None if token.text.isupper() or self.values.near(low) else self._spelling(low)
+            near = [word] if word is not None else []
+        return replace(token, low=near[0], stem=stem(near[0]), repaired=True) if len(near) == 1 else token
 
     def _spelling(self, word: str) -> str | None:
         if len(word) < 5 or not word.isalpha():
@@ -240,6 +243,16 @@ class Extractor:
         ]
         stems = {stem(w) for w in near}
         return near[0] if len(stems) == 1 else None
+
+
+def _written(question: str, tokens: Sequence[Token]) -> str:
+    """The words as they should have been written: misspelt ones are repaired."""
+    text = question[tokens[0].start : tokens[-1].end]
+    for t in reversed(tokens):
+        if t.repaired:
+            begin = t.start - tokens[0].start
+            text = text[:begin] + t.low + text[begin + len(t.text) :]
+    return text
 
 
 _NOUNS = {"stock", "desk", "trad", "trader", "venu", "account", "nam", "order", "shar"}

@@ -48,6 +48,8 @@ class Token:
     stem: str
     start: int
     end: int
+    repaired: bool = False
+    """Whether `low` is not what was typed but what must have been meant."""
 
     @property
     def is_sign(self) -> bool:

@@ -304,3 +304,19 @@ def test_the_headlines_are_rows_of_fills_and_prints_of_the_tape(interpreter: Int
     )
     assert volume.draft is not None
     assert "FROM market_trades" in volume.draft.sql
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "right"),
+    [
+        ("standrad deviation of our fill prices in Ford today", "standard deviation of our fill prices in Ford today"),
+        (
+            "p95 of efective spread on our fills today by asset class",
+            "p95 of effective spread on our fills today by asset class",
+        ),
+    ],
+)
+def test_a_misspelt_word_inside_a_phrase_is_read_as_meant(interpreter: Interpreter, misspelt: str, right: str) -> None:
+    one, two = (interpreter.interpret(q, as_of=AS_OF, principal=Principal()).draft for q in (misspelt, right))
+    assert one is not None and two is not None
+    assert one.sql == two.sql
