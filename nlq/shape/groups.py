@@ -108,6 +108,27 @@ def _loose_figures(sh: Shaper, rank: Rank | None) -> None:
         if i >= 0:
             sh.used.add(i)
         sh.measures.append(Measure(i, AGG_SQL[agg].format(in_unit(sh, sql, name)), sql, f"{agg}_{name}", agg, name))
+        if (noun := _rows_beside(sh, i)) is not None and not any(x.agg == "count" for x in sh.measures):
+            sh.measures.append(Measure(noun, "count(*)", "", "n", "count"))
+            sh.used.add(noun)
+
+
+_COORDINATED = re.compile(r"^\s*(?:,|and|&|\+|plus|as well as)\s*(?:the |their |total |traded |own )*$", re.IGNORECASE)
+
+
+def _rows_beside(sh: Shaper, i: int) -> int | None:
+    """ "Trades and quantity per venue": the rows' noun in one breath with a figure asks how many there are."""
+    text = sh.reading.question
+    for j in (i - 1, i - 2, i - 3, i + 1, i + 2, i + 3):
+        if not 0 <= j < len(sh.m):
+            continue
+        m = sh.m[j]
+        plural = m.text.lower() in ("trades", "fills", "prints", "executions", "orders", "deals", "transactions", "alerts", "quotes")
+        rows = any(s.name == sh.view for s in m.of("view")) or m.is_op("trades")
+        first, second = (j, i) if j < i else (i, j)
+        if plural and rows and _COORDINATED.match(text[sh.m[first].span[1] : sh.m[second].span[0]]):
+            return j
+    return None
 
 
 def _by_quantity(sh: Shaper) -> None:

@@ -33,7 +33,7 @@ _HOW_MUCH = re.compile(r"how (?:many|much|big|large)|what (?:size|quantity)", re
 def wants_rows(sh: Shaper) -> bool:
     """Whether the answer is a list of rows although keys and figures are named."""
     view = sh.world.catalogue.views[sh.view]
-    if sh.proposal is not None or view.kind not in ("fact", "state", "window"):
+    if sh.proposal is not None:
         return False
     if any(s.name in _FIGURES for m in sh.m for s in m.of("agg")) or any(m.is_op("yesno", "share") for m in sh.m):
         return False
@@ -99,12 +99,18 @@ def _columns_listed(sh: Shaper) -> bool:
     for mark in reversed(list(_BREAK.finditer(text))):
         tail = [i for i, m in enumerate(sh.m) if m.span[0] >= mark.end()]
         head = [i for i, m in enumerate(sh.m) if m.span[1] <= mark.start()]
-        if not any(sh.m[i].kind == "value" or sh.bound.used & {i} for i in head) and mark.start() > 0:
+        if not any(_condition(sh, i) for i in head) and mark.start() > 0:
             continue
         items = [p for p in _BETWEEN.split(text[mark.end() :].strip(" .?)")) if p.strip()]
         if len(items) >= 2 and _all_columns(sh, tail, items) and not _figure_before(sh, head):
             return True
     return False
+
+
+def _condition(sh: Shaper, i: int) -> bool:
+    """Whether a mention narrows the rows: a name, something bound, "> 1000"."""
+    compare = sh.m[i].compare
+    return sh.m[i].kind == "value" or i in sh.bound.used or (compare is not None and compare.explicit)
 
 
 def _all_columns(sh: Shaper, tail: list[int], items: list[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +45,7 @@ class Extractor:
 
     def read(self, question: str) -> Reading:
         """Take a question apart; every token ends up in exactly one mention."""
-        tokens = [self._spelled(t) for t in tokenize(question)]
+        tokens = _counting_n([self._spelled(t) for t in tokenize(question)])
         taken: list[Mention | None] = [None] * len(tokens)
         found: list[tuple[float, Mention]] = []
         for phrase in time_phrases(tokens):
@@ -195,9 +196,17 @@ class Extractor:
                 text = _written(question, tokens[i:j])
                 senses = tuple(s for s in self.lexicon.phrases.get(key, ()) if s.fits(text))
                 # Shorter phrases stay in the race: "percentage" is free again where "of today" takes the "of".
+                if any(s.kind == "view" for s in senses) and self._listed(tokens[i:j]):
+                    continue
                 if senses and all(t.low in "-/" for t in tokens[i:j] if t.is_sign):
                     out.append(self._mention(question, tokens, "sense", i, j, senses=senses))
         return out
+
+    def _listed(self, tokens: Sequence[Token]) -> bool:
+        """Whether a slash stands between two things that each have a meaning: "partition/lag" is a list of columns."""
+        marks = [k for k, t in enumerate(tokens) if t.low == "/"]
+        parts = [tokens[a + 1 : b] for a, b in itertools.pairwise([-1, *marks, len(tokens)])]
+        return bool(marks) and all(tuple(t.stem for t in part if not t.is_sign) in self.lexicon.phrases for part in parts)
 
     def _rest(self, question: str, tokens: Sequence[Token], i: int) -> Mention:
         token = tokens[i]
@@ -243,6 +252,21 @@ class Extractor:
         ]
         stems = {stem(w) for w in near}
         return near[0] if len(stems) == 1 else None
+
+
+def _counting_n(tokens: list[Token]) -> list[Token]:
+    """A bare "n" in a list of figures is the count; between two words it is how people in a hurry write "and"."""
+    out = list(tokens)
+    for i, t in enumerate(tokens):
+        if t.low != "n" or t.text == "N" or [u.low for u in tokens[max(0, i - 2) : i]] == ["y", "/"]:
+            continue
+        before = tokens[i - 1].text if i else ":"
+        after = tokens[i + 1].text if i + 1 < len(tokens) else "."
+        if (before in ",:+/&>-(" and (after in ",.;+/&)" or after.lower() in ("per", "by"))) or (
+            after in ",.;)" and before in ("+", "&", ",", "and", "with")
+        ):
+            out[i] = replace(t, low="count", stem=stem("count"), repaired=True)
+    return out
 
 
 def _written(question: str, tokens: Sequence[Token]) -> str:
