@@ -12,6 +12,7 @@ from nlq.bind.feeds import bind_feeds
 from nlq.bind.nulls import bind_nulls
 from nlq.bind.state import Binder, Bound, World
 from nlq.bind.when import bind_time, clock_of
+from nlq.bind.written import bind_written
 
 if TYPE_CHECKING:
     from nlq.contracts import Proposal
@@ -41,6 +42,7 @@ def bind(
             b.bound.doubts.append(f"unknown name {mention.text!r}")
         elif mention.kind == "sense":
             bind_sense(b, i, mention)
+    bind_written(b)
     bind_nulls(b)
     bind_feeds(b)
     bind_dealing(b)

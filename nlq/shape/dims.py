@@ -275,8 +275,15 @@ def _group_led(sh: Shaper, i: int) -> bool:
             "separate",
             "distinct",
         )
-        narrowed = mention.kind == "value" and j in sh.used and j > 0 and sh.m[j - 1].is_op("group")  # "each Nasdaq name"
-        if plain or narrowed or mention.is_op("own") or (mention.kind == "sense" and mention.of("dim") and j in sh.used):
+        narrowed = (
+            mention.kind == "value" and j in sh.used and j > 0 and sh.m[j - 1].is_op("group")
+        )  # "each Nasdaq name"
+        if (
+            plain
+            or narrowed
+            or mention.is_op("own")
+            or (mention.kind == "sense" and mention.of("dim") and j in sh.used)
+        ):
             j -= 1
             continue
         break

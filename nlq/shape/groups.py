@@ -123,7 +123,17 @@ def _rows_beside(sh: Shaper, i: int) -> int | None:
         if not 0 <= j < len(sh.m):
             continue
         m = sh.m[j]
-        plural = m.text.lower() in ("trades", "fills", "prints", "executions", "orders", "deals", "transactions", "alerts", "quotes")
+        plural = m.text.lower() in (
+            "trades",
+            "fills",
+            "prints",
+            "executions",
+            "orders",
+            "deals",
+            "transactions",
+            "alerts",
+            "quotes",
+        )
         rows = any(s.name == sh.view for s in m.of("view")) or m.is_op("trades")
         first, second = (j, i) if j < i else (i, j)
         if plural and rows and _COORDINATED.match(text[sh.m[first].span[1] : sh.m[second].span[0]]):

@@ -206,7 +206,9 @@ class Extractor:
         """Whether a slash stands between two things that each have a meaning: "partition/lag" is a list of columns."""
         marks = [k for k, t in enumerate(tokens) if t.low == "/"]
         parts = [tokens[a + 1 : b] for a, b in itertools.pairwise([-1, *marks, len(tokens)])]
-        return bool(marks) and all(tuple(t.stem for t in part if not t.is_sign) in self.lexicon.phrases for part in parts)
+        return bool(marks) and all(
+            tuple(t.stem for t in part if not t.is_sign) in self.lexicon.phrases for part in parts
+        )
 
     def _rest(self, question: str, tokens: Sequence[Token], i: int) -> Mention:
         token = tokens[i]
