@@ -51,6 +51,8 @@ class Statement:
             {n for p in self.projections for n in (p.alias_or_name, *(c.name for c in p.find_all(exp.Column)))}
             | ({"*"} if any(p.find(exp.Star) and not p.find(exp.Count) for p in self.projections) else set())
         ).lower()
+        self.columns = frozenset(c.name.lower() for p in self.projections for c in p.find_all(exp.Column))
+        """Columns that the shown expressions are made of."""
 
     def has(self, need: str) -> bool:
         """Whether the statement has a part, a text or a shown column, as `demands.yaml` writes them."""
@@ -103,9 +105,7 @@ def demands() -> tuple[Demand, ...]:
     """
     out = []
     for line in yaml.safe_load(_FILE.read_text(encoding="utf-8")):
-        unknown = [n for n in line["needs"] if n.partition(" ")[0] not in ("text", "shows") and n not in _PARTS]
-        if unknown:
-            raise ValueError(f"{_FILE.name}: {line['doubt']!r} needs {unknown[0]!r}, which is no part of a statement")
+        check_parts(_FILE.name, line["doubt"], line["needs"])
         unless = re.compile(line["unless"], re.IGNORECASE) if line.get("unless") else None
         out.append(
             Demand(
@@ -117,6 +117,17 @@ def demands() -> tuple[Demand, ...]:
             )
         )
     return tuple(out)
+
+
+def check_parts(file: str, line: str, needs: Iterable[str]) -> None:
+    """Look whether every need of one line of a file is a part that `Statement.has` knows.
+
+    Raises:
+        ValueError: one is not.
+    """
+    unknown = [n for n in needs if n.partition(" ")[0] not in ("text", "shows") and n not in _PARTS]
+    if unknown:
+        raise ValueError(f"{file}: {line!r} needs {unknown[0]!r}, which is no part of a statement")
 
 
 def unmet(question: str, sql: str, values: Iterable[tuple[int, int]] = (), *, follows: bool = False) -> list[str]:

@@ -17,6 +17,11 @@ _HARMLESS_KINDS = {"view"}
 
 def leftovers(reading: Reading, used: set[int]) -> list[str]:
     """Words that found no place: unknown words, and known ones that the plan does not use."""
+    return [reading.mentions[i].text for i in unplaced(reading, used)]
+
+
+def unplaced(reading: Reading, used: set[int]) -> list[int]:
+    """Positions of the mentions that found no place."""
     out = []
     for i, mention in enumerate(reading.mentions):
         if i in used or mention.kind in ("filler", "sign"):
@@ -29,7 +34,7 @@ def leftovers(reading: Reading, used: set[int]) -> list[str]:
                 continue
             if ops & _HARMLESS_OPS and all(s.kind == "op" for s in mention.senses):
                 continue
-        out.append(mention.text)
+        out.append(i)
     return out
 
 

@@ -18,6 +18,7 @@ from nlq.bind import World, bind
 from nlq.compile import compile_plan
 from nlq.contracts import Clarification, Draft, LedgerEntry
 from nlq.demands import unmet
+from nlq.explained import explained
 from nlq.features import features_of
 from nlq.followup import follow, is_followup, plan_of
 from nlq.ground import ledger_of, leftovers, reading_of
@@ -297,6 +298,7 @@ class Interpreter:
         edit = follow(reading, history[-1].sql, world)
         if edit is None:
             return None
+        edit.used |= explained(reading, edit.used, edit.sql, edit.view, self.lexicon.measures, follows=True)
         left = leftovers(reading, edit.used)
         missed = unmet(reading.question, edit.sql, reading.named(), follows=True)
         doubts = [*edit.doubts, *missed, *(f"{w!r} was not understood" for w in left)]
@@ -352,6 +354,7 @@ class Interpreter:
         shape = shape_of(world, reading, bound, guide)
         plan = shape.plan
         sql = shape.raw or compile_plan(plan)
+        shape.used |= explained(reading, shape.used, sql, plan.view, self.lexicon.measures)
         left = leftovers(reading, shape.used)
         missed = unmet(reading.question, sql, reading.named())
         doubts = [*shape.doubts, *missed, *(f"{w!r} was not understood" for w in left)]
