@@ -142,7 +142,7 @@ def unmet(question: str, sql: str, values: Iterable[tuple[int, int]] = (), *, fo
     """
     text = question
     for begin, end in values:
-        text = text[:begin] + "\u00b7" * (end - begin) + text[end:]
+        text = text[:begin] + "_" * (end - begin) + text[end:]
     try:
         statement = Statement(sql)
     except sqlglot.errors.SqlglotError:

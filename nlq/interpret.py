@@ -22,6 +22,7 @@ from nlq.explained import explained
 from nlq.features import features_of
 from nlq.followup import follow, is_followup, plan_of
 from nlq.ground import ledger_of, leftovers, reading_of
+from nlq.implausible import implausible
 from nlq.odd_input import contradiction, nonsense, two_questions, unknown_names, unreadable
 from nlq.outcome import Outcome, forbidden, missing_data, open_question, refused_words
 from nlq.shape.build import shape_of
@@ -300,7 +301,7 @@ class Interpreter:
             return None
         edit.used |= explained(reading, edit.used, edit.sql, edit.view, self.lexicon.measures, follows=True)
         left = leftovers(reading, edit.used)
-        missed = unmet(reading.question, edit.sql, reading.named(), follows=True)
+        missed = [*unmet(reading.question, edit.sql, reading.named(), follows=True), *implausible(edit.sql)]
         doubts = [*edit.doubts, *missed, *(f"{w!r} was not understood" for w in left)]
         plan = plan_of(edit)
         draft = Draft(
@@ -356,7 +357,7 @@ class Interpreter:
         sql = shape.raw or compile_plan(plan)
         shape.used |= explained(reading, shape.used, sql, plan.view, self.lexicon.measures)
         left = leftovers(reading, shape.used)
-        missed = unmet(reading.question, sql, reading.named())
+        missed = [*unmet(reading.question, sql, reading.named()), *implausible(sql)]
         doubts = [*shape.doubts, *missed, *(f"{w!r} was not understood" for w in left)]
         if shape.settled:
             margin = max(margin, 1.0)  # the template's own words say which views are meant

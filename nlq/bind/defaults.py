@@ -53,7 +53,7 @@ def _learnt(b: Binder) -> None:
 _METRICS = (
     ("ORDER_TO_TRADE_RATIO", r"orders?[- ]to[- ]trades?|\botr\b|orders per (?:fill|trade)"),
     ("MESSAGES_PER_MINUTE", r"messages?|\bmsgs?\b"),
-    ("CANCEL_RATIO", r"cancel|\bcxl|call(?:s|ed|ing)? off|pull"),
+    ("CANCEL_RATIO", r"cancel|\bcxl|call(?:s|ed|ing)? off|pull(?! (?:the|up|me|all|out|every)\b)"),
     ("AVG_ORDER_QTY", r"(?:order|average|avg|usual|normal|typical) (?:size|quantity|qty)|how (?:big|large)|clip"),
     ("ORDERS_PER_DAY", r"orders?\b"),
 )

@@ -70,6 +70,11 @@ _LINKING = frozenset(
 """Words that may stand between a negation and what it negates."""
 _OUT = frozenset("out aside excluded apart ignored omitted".split())
 """Words that take away what stands before them: "leave crypto out"."""
+_BETWEEN = frozenset("ones are is being to be all desk left leaving".split())
+_COUNTED = frozenset(
+    "orders trades fills prints accounts desks traders names entries alerts messages events trades".split()
+)
+"""What may stand between the two: "provisional ones excluded", "the crypto desk left out", "client orders are to be excluded"."""
 _TAKE = frozenset("drop remove bar skip exclude discard strip".split())
 _PERSONS = frozenset("who whos anyone anybody people ppl someone somebody those".split())
 
@@ -94,9 +99,13 @@ class Binder:
     def _taken_away(self, i: int) -> bool:
         """ "Leave crypto out", "drop the price collar ones", "outside the derivatives desk"."""
         mentions = self.reading.mentions
-        after = [m.text.lower() for m in mentions[i + 1 : i + 3]]
-        if after and (after[0] in _OUT or after == ["desk", "out"]):
-            return True
+        for j in range(i + 1, min(i + 4, len(mentions))):
+            word = mentions[j].text.lower()
+            if word in _OUT:
+                self.bound.used.add(j)
+                return True
+            if word not in _BETWEEN and word not in _COUNTED:
+                break
         for j in range(i - 1, max(-1, i - 4), -1):
             word = mentions[j].text.lower()
             if word in _TAKE:

@@ -164,7 +164,8 @@ def _algo_dims(sh: Shaper, out: list[Dim]) -> None:
     for i, mention in enumerate(sh.m):
         algo = mention.kind == "sense" and any(s.name == "algo" for s in mention.of("cond"))
         led = _group_led(sh, i) or mention.text.lower().startswith(("by ", "per "))
-        if algo and i in sh.used and sql and led and not any(d.sql == sql for d in out):
+        human = any(p.sql.startswith("NOT ") and p.span == mention.span for p in sh.where)  # "by city, algos excluded"
+        if algo and not human and i in sh.used and sql and led and not any(d.sql == sql for d in out):
             out.append(Dim(i, sql, "trader_id", True, False, True))
 
 
