@@ -94,6 +94,8 @@ def explained(
     except sqlglot.errors.SqlglotError:
         return set()
     out = {i for i in left if _said_twice(reading, i, statement, view, measures)}
+    if not follows:
+        out |= {i for i in left if reading.mentions[i].kind == "word" and _in_heading(reading, i)}
     for line in restatements():
         if len(out) == len(left):
             break
@@ -110,6 +112,27 @@ def explained(
 
 def _inside(mention: Mention, start: int, end: int) -> bool:
     return start <= mention.span[0] and mention.span[1] <= end
+
+
+_HEADING = re.compile(r"\s*(?P<words>[^\W\d][\w' /-]{2,40})(?::\s|\.\s+(?=[A-Z]))")
+_TITLE = 4
+"""Words of a heading, at most."""
+_CUTS = frozenset("by per each every of no not without need only".split())
+"""With these it is no title but a part of the question."""
+_REST = 4
+"""Meaning-bearing mentions behind a heading, at least: it then only names what they describe."""
+
+
+def _in_heading(reading: Reading, i: int) -> bool:
+    """ "Stuck orders: working for more than a day", "Halt casualties. Orders cancelled …": the title of what follows it."""
+    heading = _HEADING.match(reading.question)
+    if heading is None or reading.mentions[i].span[1] > heading.end():
+        return False
+    words = heading["words"].lower().split()
+    if len(words) > _TITLE or _CUTS & set(words):
+        return False
+    behind = [m for m in reading.mentions if m.span[0] >= heading.end() and m.kind not in ("filler", "sign", "word")]
+    return len(behind) >= _REST
 
 
 def _said_twice(

@@ -37,6 +37,10 @@ def _of_select(select: exp.Select) -> Iterator[str]:
     fixed = {c.this.sql() for c in where if isinstance(c, exp.EQ) and isinstance(c.expression, exp.Literal)}
     if any(f.this.sql() in fixed for p in select.expressions for f in p.find_all(exp.Sum, exp.Avg, exp.Max, exp.Min)):
         yield "a figure is taken of a column that is fixed to one value"
+    barred = {c.this.sql() for c in where if isinstance(c, exp.NEQ)}
+    barred |= {c.this.this.sql() for c in where if isinstance(c, exp.Not) and isinstance(c.this, exp.In)}
+    if fixed & barred:
+        yield "a column is fixed to one value and barred from others"
     for condition in having:
         if isinstance(condition, (*_LOWER, *_UPPER)) and _is_share(condition.this) and _value(condition) > 1:
             yield "a share is held against a number above one"

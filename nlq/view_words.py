@@ -63,6 +63,16 @@ _TURNS = (
     _Turn("trade_stats_1m", 3.5, r"\b(?:minute|1m|1[- ]min(?:ute)?|one[- ]minute)\b.{0,40}\b(?:watermark|final|provisional)\b"),
     _Turn("trade_stats_1m", 2.5, r"\b(?:1m|1[- ]?min(?:ute)?|one[- ]minute) (?:stats?|statistics|figures|aggregates?|data)\b|\bbar data\b"),
     _Turn("quotes", 0.8, r"spread", never=r"fill|execut|effective|our |we |trade"),
+    # what is entered is an order, what is bought or sold a fill
+    _Turn("orders", 1.6, r"\border (?:qty|quantit\w+|sizes?)\b|\bsizes? of (?:the |their |an? |all )?orders?\b", never=r"baseline|\bnorms?\b|usual|normal|typical|20[- ]day|execut|fill|evidence"),
+    _Turn("orders", 1.5, r"\b(?:entered|submitted)\b", never=r"\b(?:fills?|filled|execut\w+|traded|dealt|alerts?|prints?|personal|outside|entry|entries|events?|restrict\w*|list|calendar|nothing|none|never)\b"),
+    _Turn("orders", 1.2, r"\border (?:no\b|nos\b|numbers?\b)", never=r"\b(?:fills?|filled|execut\w+|traded|dealt|events?|trail|steps)\b"),
+    _Turn("executions", 0.7, r"\b(?:bought|sold|purchas\w+|buyers?|sales)\b", never=r"\borders?\b|\bentered\b|market|\btape\b|public|personal|private|outside|elsewhere|\bpa[d]?\b|restrict|broker|everyone|anyone"),
+    _Turn("market_trades", 1.0, r"\b(?:market|mkt|tape|public) vwap\b", never=r"\b(?:bars?|minutes?|1m)\b"),
+    _Turn("alerts", 1.2, r"\b(?:tripped|hit by|flagged by|set off|went off|go off|goes off)\b[^.?]{0,40}\bdetectors?\b|\bdetectors?\b[^.?]{0,20}\b(?:tripped|went off|go off|goes off)\b"),
+    _Turn("thresholds", 2.0, r"\brecalibrat\w+|\bthreshold versions?\b|\bversion (?:\d|one|two|three)\b", never=r"\balerts? (?:raised|with|under|created|of)\b"),
+    _Turn("traders", 1.0, r"\brisk tier\b|\bmanager'?s? (?:name|id)\b|\bname of (?:the|his|her|their) manager\b|\bwall[- ]crossed\b", idle=True),
+    _Turn("trading_calendar", 1.5, r"\b(?:clos\w+|shut\w*) early\b|\bshort (?:session|day)s?\b", idle=True),
     # the pipeline's own views, whose topics have the names of other views
     _Turn("dead_letters", 3.5, r"\bdlq\b|\bdead[- ]?letter\w*|\b(?:messages?|msgs?)\b[^.?]{0,40}\b(?:binned|thrown out|rejected|quarantined|unreadable)\b", beside=_STREAMED),
     _Turn("dead_letters", 2.0, r"\boffsets?\b", never=r"commit|both offsets|broker"),

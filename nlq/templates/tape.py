@@ -144,6 +144,7 @@ def order_to_trade(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:
     if having and not keys:
         keys = (Part(sql="trader_id", alias="trader_id", reason="grouping"),)
     sh.used |= orders.used | set(cue) | fills.used
+    sh.settled = True
     first = Plan(
         view="orders",
         where=tuple(orders.where),

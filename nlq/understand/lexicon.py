@@ -78,7 +78,7 @@ class Lexicon:
         return cls(
             phrases={k: tuple(v) for k, v in phrases.items()},
             longest=max(map(len, phrases)),
-            filler=frozenset(stem(w) for w in raw["filler"].split()) | frozenset(raw["filler"].split()),
+            filler=frozenset(f(w.replace("'", "")) for w in raw["filler"].split() for f in (stem, str)),
             conditions=raw["conditions"],
             measures=raw["measures"],
             aggregates=raw["aggregates"],

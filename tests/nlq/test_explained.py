@@ -44,6 +44,7 @@ SAID_AND_DONE = [
     "my manager wants fills in Tesla today, i mean the valid ones",
     "restricted entries in force right now, symbol and start",
     "algos excluded, headcount per city",
+    "Fat fingers: orders today over the trader's own per-order notional limit, order id and trader",
     "bid and offer of Ford as it stood at 14:00 UTC today",
 ]
 
@@ -82,6 +83,7 @@ UNDOING = [
     "SELECT desk FROM alerts GROUP BY desk HAVING count(*) >= 2 AND count(*) >= 2",
     "SELECT count(*) AS n FROM orders WHERE trade_date >= DATE '2026-11-16' AND trade_date = DATE '2026-11-20'",
     "SELECT sum(lag) AS n FROM ingest_status WHERE lag = 0",
+    "SELECT trader_id FROM executions WHERE side = 'BUY' AND NOT side IN ('SELL', 'SELL_SHORT')",
 ]
 SOUND = [
     "SELECT avg(CASE WHEN status = 'FILLED' THEN 1.0D ELSE 0.0D END) AS s FROM orders WHERE desk = 'EQ-NY'",
@@ -99,3 +101,18 @@ def test_a_statement_whose_conditions_undo_its_figures_is_a_doubt(sql):
 @pytest.mark.parametrize("sql", SOUND)
 def test_a_sound_statement_is_none(sql):
     assert implausible(sql) == []
+
+
+VIEWS = [
+    ("sell tickets entered in Barclays over the last half hour", "orders"),
+    ("median order size by venue today", "orders"),
+    ("which clients bought Ford today and how much", "executions"),
+    ("order-to-trade ratio per desk today", "orders"),
+]
+
+
+@pytest.mark.parametrize(("question", "view"), VIEWS)
+def test_what_is_entered_is_an_order_and_what_is_bought_a_fill(ask, question, view):
+    found = ask(question)
+    assert f"FROM {view}" in found.draft.sql
+    assert not [d for d in found.doubts if " or " in d and "_" not in d.split(" or ")[0]]
