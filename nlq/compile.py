@@ -46,14 +46,16 @@ def _tail(plan: Plan, sql: str) -> str:
 
 def _select(plan: Plan, extra: str = "") -> str:
     parts = [*plan.keys, *plan.measures] if plan.is_grouped else [*plan.shown]
-    joined = _joined(plan)
-    texts = [_output(p, plan.view, joined) for p in parts]
+    joined, others = _joined(plan), _others(plan)
+    texts = [_output(p, plan.view, others) for p in parts]
     if extra:
         texts.append(extra)
     sql = f"SELECT {'DISTINCT ' if plan.distinct else ''}{', '.join(texts)} FROM {plan.view}"
     for view in joined:
         sql += f" JOIN {view} ON {view}.{LINKS[view]} = {plan.view}.{LINKS[view]}"
-    conditions = [qualify(p.sql, plan.view, joined) for p in plan.where]
+    for view, on in plan.joins:
+        sql += f" JOIN {view} ON {on}"
+    conditions = [qualify(p.sql, plan.view, others) for p in plan.where]
     if plan.absent is not None:
         key = plan.absent.keys[0].sql
         inner = [*plan.absent.where]
@@ -62,9 +64,9 @@ def _select(plan: Plan, extra: str = "") -> str:
     if conditions:
         sql += " WHERE " + " AND ".join(conditions)
     if plan.keys:
-        sql += " GROUP BY " + ", ".join(qualify(k.sql, plan.view, joined) for k in plan.keys)
+        sql += " GROUP BY " + ", ".join(qualify(k.sql, plan.view, others) for k in plan.keys)
     if plan.having:
-        sql += " HAVING " + " AND ".join(qualify(h.sql, plan.view, joined) for h in plan.having)
+        sql += " HAVING " + " AND ".join(qualify(h.sql, plan.view, others) for h in plan.having)
     return sql
 
 
@@ -73,6 +75,10 @@ def _joined(plan: Plan) -> tuple[str, ...]:
     texts += [o.sql for o in plan.order]
     found = {m.group(1) for t in texts for m in _REFERENCE.finditer(t)}
     return tuple(sorted(found - {plan.view}))
+
+
+def _others(plan: Plan) -> tuple[str, ...]:
+    return (*_joined(plan), *(view for view, _ in plan.joins))
 
 
 def _output(part: Part, view: str, joined: tuple[str, ...]) -> str:
@@ -99,7 +105,7 @@ def qualify(sql: str, view: str, joined: tuple[str, ...]) -> str:
 
 def _ranked(plan: Plan) -> str:
     order = ", ".join(f"{o.sql} {'DESC' if o.desc else 'ASC'}" for o in plan.order)
-    joined = _joined(plan)
+    joined = _others(plan)
     parts = [*plan.keys, *plan.measures] if plan.is_grouped else [*plan.shown]
     by_alias = {p.alias: p.sql for p in parts}
     texts = ", ".join(

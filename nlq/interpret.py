@@ -25,6 +25,7 @@ from nlq.ground import ledger_of, leftovers, reading_of
 from nlq.implausible import implausible
 from nlq.odd_input import contradiction, nonsense, two_questions, unknown_names, unreadable
 from nlq.outcome import Outcome, forbidden, missing_data, open_question, refused_words
+from nlq.relations import relate
 from nlq.shape.build import shape_of
 from nlq.understand.lexicon import Lexicon
 from nlq.understand.mentions import Extractor
@@ -49,9 +50,6 @@ if TYPE_CHECKING:
 _LEARNT_KINDS = ("learnt", "guided", "second")
 _NEAR_VIEW = 3.0
 """Difference of scores below which the second view is tried, too."""
-_TRIED = 4
-_WORTH = 0.8
-"""Doubts that a point of difference between two views' scores outweighs."""
 RULES_CONFIDENCE = Path(__file__).with_name("confidence_rules.json")
 """Calibration of the route without a learnt parser."""
 
@@ -109,12 +107,12 @@ class Interpreter:
         early = refused_words(question, has_history=bool(history)) or unreadable(question, tuple(self.catalogue.views))
         early = early or missing_data(question)
         proposal = self.parser.propose(question, history, principal.role) if self.parser is not None else None  # type: ignore[attr-defined]
-        reading = self.extractor.read(question)
+        reading = relate(self.extractor.read(question))
         voice = proposal if self.learnt_drafts else None
         ranked = sorted(scores(reading, self.catalogue, self.lexicon, voice).items(), key=lambda p: -p[1])
         ranked = self._allowed(ranked, reading, principal)
         world = World(self.catalogue, self.lexicon, self.values, as_of)
-        rules = self._followed(world, reading, history, proposal) or self._fitting(world, reading, ranked, proposal)
+        rules = self._followed(world, reading, history, proposal) or self._draft(world, reading, ranked, proposal)
         best = self._chosen(world, reading, ranked, proposal, rules)
         if history and not best.features.get("followup") and best.draft is not None and _leans(rules):
             best = replace(best, draft=replace(best.draft, confidence=0.5 * best.draft.confidence))
@@ -305,7 +303,8 @@ class Interpreter:
         edit.used |= explained(reading, edit.used, edit.sql, edit.view, self.lexicon.measures, follows=True)
         left = leftovers(reading, edit.used)
         missed = [*unmet(reading.question, edit.sql, reading.named(), follows=True), *implausible(edit.sql)]
-        doubts = [*edit.doubts, *missed, *(f"{w!r} was not understood" for w in left)]
+        unbound = [*edit.doubts, *(f"{reading.question[slice(*r.span)]!r} in a follow-up" for r in reading.related)]
+        doubts = [*unbound, *missed, *(f"{w!r} was not understood" for w in left)]
         plan = plan_of(edit)
         draft = Draft(
             sql=edit.sql,
@@ -315,7 +314,7 @@ class Interpreter:
             reading=f"The question before, changed: {reading.question}",
         )
         features = features_of(
-            reading, plan, edit.sql, used=edit.used, left=left, doubts=edit.doubts, missed=missed, margin=2.0, score=4.0, mode="followup",
+            reading, plan, edit.sql, used=edit.used, left=left, doubts=unbound, missed=missed, margin=2.0, score=4.0, mode="followup",
             proposal=proposal, catalogue=self.catalogue,
         )  # fmt: skip
         features["followup"] = 1.0
@@ -340,21 +339,6 @@ class Interpreter:
             doubt = min(features.get("agree_main", 0.0), features.get("agree_outcome", 0.0))
             believed = 1.0 if doubt > -0.7 else 0.5 if doubt > -1.6 else 0.1
         return self.confidence.score(features) * believed
-
-    def _fitting(
-        self, world: World, reading: Reading, ranked: list[tuple[str, float]], proposal: Proposal | None
-    ) -> Interpretation:
-        """The draft over the likeliest view; over one of the next where that one leaves clearly less unexplained."""
-        first = self._draft(world, reading, ranked, proposal)
-        cost, best = float(len(first.doubts)), first
-        for k in range(1, min(_TRIED, len(ranked))):
-            gap = ranked[0][1] - ranked[k][1]
-            if gap > _NEAR_VIEW or not first.doubts:
-                break
-            other = self._draft(world, reading, [ranked[k], *ranked[:k], *ranked[k + 1 :]], proposal)
-            if other.outcome == "answer" and len(other.doubts) + _WORTH * gap + 0.5 < cost:
-                cost, best = len(other.doubts) + _WORTH * gap + 0.5, other
-        return best
 
     def _draft(
         self,

@@ -68,6 +68,9 @@ class Plan:
     absent: Plan | None = None
     """Rows whose key does not occur in this plan (anti-join on its first key)."""
 
+    joins: tuple[tuple[str, str], ...] = ()
+    """Further views that are joined: (view, condition)."""
+
     @property
     def is_grouped(self) -> bool:
         """Whether rows are aggregated."""

@@ -64,6 +64,17 @@ def scores(reading: Reading, catalogue: Catalogue, lexicon: Lexicon, proposal: P
             if view in out:
                 out[view] += 0.7
     wording_votes(reading, own=own, out=out)
+    named = {s.name for m in reading.mentions for s in m.of("view")}
+    rows = named & {"alerts", "personal_trades"}
+    if "traders" in named and len(rows) == 1:
+        # "Alerts on new joiners": the rows are the alerts', the person is one join away.
+        out[rows.pop()] += 2.5
+    for related in reading.related:
+        found = (*related.views, *related.joins)
+        usual = 4.0 if len(set(found)) > 1 else 6.0
+        for view in found if related.votes is None else found[:1]:
+            if view in out:
+                out[view] += usual if related.votes is None else related.votes
     if own and "executions" in out:
         out["executions"] += 0.6
     if proposal is not None:

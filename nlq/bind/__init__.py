@@ -10,6 +10,7 @@ from nlq.bind.defaults import add_defaults
 from nlq.bind.entities import bind_value
 from nlq.bind.feeds import bind_feeds
 from nlq.bind.nulls import bind_nulls
+from nlq.bind.related import bind_related
 from nlq.bind.state import Binder, Bound, World
 from nlq.bind.when import bind_time, clock_of
 from nlq.bind.written import bind_written
@@ -47,6 +48,7 @@ def bind(
     bind_feeds(b)
     bind_dealing(b)
     merge_columns(b)
+    bind_related(b)
     for i, mention in enumerate(reading.mentions):
         if mention.kind == "time" and mention.time is not None:
             bind_time(b, i, mention, mention.time)

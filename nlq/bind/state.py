@@ -54,6 +54,8 @@ class Bound:
     times: list[tuple[int, TimePhrase]] = field(default_factory=list)
     split: list[str] = field(default_factory=list)
     """Conditions that were stated together with their opposite: the result is cut by them."""
+    joins: list[tuple[str, str]] = field(default_factory=list)
+    """Further views that are joined: (view, condition)."""
     columns: dict[str, list[tuple[int, tuple[str, ...], bool]]] = field(default_factory=dict)
     """Column → (mention, values, negated)."""
 
@@ -75,7 +77,7 @@ _COUNTED = frozenset(
     "orders trades fills prints accounts desks traders names entries alerts messages events trades".split()
 )
 """What may stand between the two: "provisional ones excluded", "the crypto desk left out", "client orders are to be excluded"."""
-_TAKE = frozenset("drop remove bar skip exclude excl discard strip disregard ignore omit minus less".split())
+_TAKE = frozenset("drop remove bar skip exclude discard strip".split())
 _PERSONS = frozenset("who whos anyone anybody people ppl someone somebody those".split())
 
 
@@ -110,8 +112,6 @@ class Binder:
             word = mentions[j].text.lower()
             if word in _TAKE:
                 self.bound.used.add(j)
-                return True
-            if word == "take" and any(m.text.lower() == "off" for m in mentions[i + 1 : i + 5]):
                 return True
             if word == "outside" and mentions[i].kind == "value":
                 return True

@@ -45,13 +45,15 @@ def listing(sh: Shaper, rank: Rank | None) -> Plan:
         extra += [c for c in view.columns if sh.role(c, "select") > 0.3 and view.columns[c].sensitivity is None]
     times = [view.time] if view.time else []
     order = _row_order(sh, rank)
+    asked += [c for r in sh.reading.related if sh.view in (*r.views, *r.joins) for c in r.shows]
     extra = [*[c for c in view.columns if any(re.search(rf"\b{c}\b", p.sql) for p in sh.where)], *extra]
     if sh.sees_names and (
         re.search(r"\bnames?\b|\bcalled\b", sh.reading.question, re.IGNORECASE) or sh.view in ("traders", "accounts")
     ):
         extra += [c for c in ("trader_name", "account_name") if c in view.columns]
     columns = list(dict.fromkeys([*view.key, *times, *asked, *[o.sql for o in order], *extra]))
-    plan = Plan(view=sh.view, where=tuple(sh.where), shown=tuple(_shown(sh, c) for c in columns), order=order)
+    shown = tuple(_shown(sh, c) for c in columns)
+    plan = Plan(view=sh.view, where=tuple(sh.where), shown=shown, order=order, joins=tuple(sh.bound.joins))
     if rank and rank.limit is not None:
         groups = [d for d in sh.dims if d.grouped]
         plan = Plan(
@@ -151,4 +153,5 @@ def distinct_values(sh: Shaper) -> Plan:
         columns = likely or [c for c in columns if sh.role(c, "select") > 0.2 or c not in sh.bound.filtered]
     if not columns:
         columns = list(sh.world.catalogue.views[sh.view].key)
-    return Plan(view=sh.view, where=tuple(sh.where), shown=tuple(_shown(sh, c) for c in columns), distinct=True)
+    shown = tuple(_shown(sh, c) for c in columns)
+    return Plan(view=sh.view, where=tuple(sh.where), shown=shown, distinct=True, joins=tuple(sh.bound.joins))

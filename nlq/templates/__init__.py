@@ -11,16 +11,30 @@ from typing import TYPE_CHECKING
 from nlq.templates.absence import absence
 from nlq.templates.events import around_event
 from nlq.templates.gaps import gap
+from nlq.templates.manager import manager_of, per_manager
 from nlq.templates.norms import instrument_norm, trader_norm
 from nlq.templates.periods import two_periods
 from nlq.templates.tape import order_to_trade, own_and_market
+from nlq.templates.versions import two_versions
 
 if TYPE_CHECKING:
     from nlq.plan import Plan
     from nlq.shape.state import Rank, Shaper
 
 
-_TEMPLATES = (around_event, own_and_market, order_to_trade, trader_norm, instrument_norm, two_periods, gap, absence)
+_TEMPLATES = (
+    manager_of,
+    per_manager,
+    around_event,
+    own_and_market,
+    order_to_trade,
+    trader_norm,
+    instrument_norm,
+    two_versions,
+    two_periods,
+    gap,
+    absence,
+)
 
 
 def apply(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nlq.understand.lexicon import Sense
     from nlq.understand.numbers import Comparison
     from nlq.understand.time_phrases import TimePhrase
@@ -43,6 +45,24 @@ class Mention:
         return any(s.kind == "op" and s.name in names for s in self.senses)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Related:
+    """A phrase that sets a row against a row of another view, as one condition."""
+
+    name: str
+    span: tuple[int, int]
+    more: tuple[tuple[int, int], ...] = ()
+    """Where the question says the same once more."""
+    views: Mapping[str, str] = field(default_factory=dict)
+    """View that is asked about → condition."""
+    joins: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """View that is asked about → the other view and how it is joined, where its columns are wanted."""
+    shows: tuple[str, ...] = ()
+    """Columns that a list shows because of it."""
+    votes: float | None = None
+    """How much it speaks for the first of its views; None for the usual weight, on each of them."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """A question taken apart."""
@@ -53,6 +73,8 @@ class Reading:
     dropped: tuple[Mention, ...] = ()
     """What the speaker took back."""
     notes: tuple[str, ...] = field(default=())
+    related: tuple[Related, ...] = ()
+    """Phrases that set a row against a row of another view."""
 
     @property
     def words(self) -> list[str]:
