@@ -73,6 +73,7 @@ def _keys(sh: Shaper, rank: Rank | None) -> tuple[list[Dim], tuple[str, ...]]:
     others = [d for d in others if d.sql not in both]
     if both and not keys and sh.proposal is None and any(m.is_op("both") for m in sh.m):
         return others, ()
+    idle = []
     for d in others:
         if sh.proposal is not None:
             if sh.role(d.sql, "group") > 0.3:
@@ -80,12 +81,18 @@ def _keys(sh: Shaper, rank: Rank | None) -> tuple[list[Dim], tuple[str, ...]]:
         elif d.target or (_enumerated(sh, d) and not _single(sh, d)):
             keys.append(d)
         elif not _single(sh, d) and sh.m[d.i].text.lower() not in ("day", "days", "line", "name", "market"):
-            sh.doubts.append(f"{sh.m[d.i].text!r} beside the grouping")
+            idle.append(d)
     if sh.having and not keys:
         keys += [d for d in others if not _single(sh, d)] or _clock_noun(sh)
     counted = rank is not None or re.search(r"\bcounts?\b", sh.reading.question, re.IGNORECASE)
     if not keys and len(others) == 1 and not _single(sh, others[0]) and sh.proposal is None and counted:
         keys += others
+    # "Traders with over 100 orders": the only noun that could be the key is no doubt once it is.
+    sh.doubts += [
+        f"{sh.m[d.i].text!r} beside the grouping"
+        for d in idle
+        if keys != [d] or sh.m[d.i].text.lower() in ("name", "names", "whos", "who's", "person")
+    ]
     return keys, ()
 
 

@@ -44,6 +44,7 @@ SAID_AND_DONE = [
     "my manager wants fills in Tesla today, i mean the valid ones",
     "restricted entries in force right now, symbol and start",
     "algos excluded, headcount per city",
+    "producers by number of dead letters since Monday, runner-up with count",
     "Fat fingers: orders today over the trader's own per-order notional limit, order id and trader",
     "bid and offer of Ford as it stood at 14:00 UTC today",
 ]
@@ -116,3 +117,13 @@ def test_what_is_entered_is_an_order_and_what_is_bought_a_fill(ask, question, vi
     found = ask(question)
     assert f"FROM {view}" in found.draft.sql
     assert not [d for d in found.doubts if " or " in d and "_" not in d.split(" or ")[0]]
+
+
+def test_the_one_noun_that_became_the_key_is_no_doubt_beside_it(ask):
+    found = ask("traders with over 80 orders this session and the count")
+    assert "GROUP BY trader_id" in found.draft.sql
+    assert not [d for d in found.doubts if "beside the grouping" in d]
+
+
+def test_a_name_that_may_be_a_person_or_a_stock_stays_a_doubt(ask):
+    assert any("beside the grouping" in d for d in ask("names flagged by more than two detectors today").doubts)
