@@ -190,6 +190,8 @@ def _first_or_last(sh: Shaper, measures: list[Measure], rank: Rank | None) -> Ra
         return None
     if aged:
         return None
+    if time and _instants_asked(sh, measures, rank, time):
+        return None
     if time and len(measures) == 1 and measures[0].i < 0 and measures[0].sql == "count(*)":
         # "When did each producer last …": the instant itself is the figure.
         agg = "max" if rank.name == "newest" else "min"
@@ -197,6 +199,19 @@ def _first_or_last(sh: Shaper, measures: list[Measure], rank: Rank | None) -> Ra
         return None
     sh.doubts.append("first or last of a group")
     return rank
+
+
+def _instants_asked(sh: Shaper, measures: list[Measure], rank: Rank, time: str) -> bool:
+    """ "How many are there, and what is the earliest": first and last instant are figures beside a count."""
+    marks = {name: i for i, m in enumerate(sh.m) for name in ("oldest", "newest") if m.is_op(name)}
+    counted = [x for x in measures if x.sql == "count(*)"]
+    if len(counted) != len(measures) or not (len(marks) == 2 or (counted and counted[0].i >= 0 and rank.limit == 1)):
+        return False
+    for name, i in marks.items():
+        agg = "min" if name == "oldest" else "max"
+        measures.append(Measure(i, f"{agg}({time})", time, f"{agg}_{time}", agg))
+        sh.used.add(i)
+    return True
 
 
 def _ranking(

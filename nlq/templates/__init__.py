@@ -1,4 +1,4 @@
-"""Shapes that need a second view or a second period: norms, own against the tape, two periods, absence, gaps, events.
+"""Shapes that need a second view or a second period: norms, own against the tape, two periods, absence, gaps, waits, events.
 
 Each is recognised by its own words and built from the same bound conditions as a plain plan; one that does not fit
 completely returns None and leaves the question to the plain shapes.
@@ -16,6 +16,7 @@ from nlq.templates.norms import instrument_norm, trader_norm
 from nlq.templates.periods import two_periods
 from nlq.templates.tape import order_to_trade, own_and_market
 from nlq.templates.versions import two_versions
+from nlq.templates.waits import wait_for_first
 
 if TYPE_CHECKING:
     from nlq.plan import Plan
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _TEMPLATES = (
     manager_of,
     per_manager,
+    wait_for_first,
     around_event,
     own_and_market,
     order_to_trade,
