@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 _LEARNT_KINDS = ("learnt", "guided", "second")
 _NEAR_VIEW = 3.0
 """Difference of scores below which the second view is tried, too."""
+_TRIED = 4
+_WORTH = 0.8
+"""Doubts that a point of difference between two views' scores outweighs."""
 RULES_CONFIDENCE = Path(__file__).with_name("confidence_rules.json")
 """Calibration of the route without a learnt parser."""
 
@@ -112,7 +115,7 @@ class Interpreter:
         ranked = sorted(scores(reading, self.catalogue, self.lexicon, voice).items(), key=lambda p: -p[1])
         ranked = self._allowed(ranked, reading, principal)
         world = World(self.catalogue, self.lexicon, self.values, as_of)
-        rules = self._followed(world, reading, history, proposal) or self._draft(world, reading, ranked, proposal)
+        rules = self._followed(world, reading, history, proposal) or self._fitting(world, reading, ranked, proposal)
         best = self._chosen(world, reading, ranked, proposal, rules)
         if history and not best.features.get("followup") and best.draft is not None and _leans(rules):
             best = replace(best, draft=replace(best.draft, confidence=0.5 * best.draft.confidence))
@@ -339,6 +342,21 @@ class Interpreter:
             doubt = min(features.get("agree_main", 0.0), features.get("agree_outcome", 0.0))
             believed = 1.0 if doubt > -0.7 else 0.5 if doubt > -1.6 else 0.1
         return self.confidence.score(features) * believed
+
+    def _fitting(
+        self, world: World, reading: Reading, ranked: list[tuple[str, float]], proposal: Proposal | None
+    ) -> Interpretation:
+        """The draft over the likeliest view; over one of the next where that one leaves clearly less unexplained."""
+        first = self._draft(world, reading, ranked, proposal)
+        cost, best = float(len(first.doubts)), first
+        for k in range(1, min(_TRIED, len(ranked))):
+            gap = ranked[0][1] - ranked[k][1]
+            if gap > _NEAR_VIEW or not first.doubts:
+                break
+            other = self._draft(world, reading, [ranked[k], *ranked[:k], *ranked[k + 1 :]], proposal)
+            if other.outcome == "answer" and len(other.doubts) + _WORTH * gap + 0.5 < cost:
+                cost, best = len(other.doubts) + _WORTH * gap + 0.5, other
+        return best
 
     def _draft(
         self,

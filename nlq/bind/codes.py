@@ -84,6 +84,7 @@ def _code(b: Binder, i: int, sense: Sense) -> bool:
                 continue
             b.bound.columns.setdefault(column, []).append((i, codes, b.negated(i)))
             b.bound.used.add(i)
+            _ended(b, i, column)
             return True
     for view, column, codes in places:
         found = reach(b.world.catalogue, b.view, column)
@@ -94,6 +95,23 @@ def _code(b: Binder, i: int, sense: Sense) -> bool:
             b.bound.used.add(i)
             return True
     return False
+
+
+_ENDED = re.compile(
+    r"\b(?:(?:which|that|and|later|eventually|finally)\s+)?(?P<verb>ended|end|ending|wound|finished|turned|came|went|got)(?:\s+(?:up|out))?"
+    r"(?:\s+(?:as|being|in|a|marked(?: as)?))*\s*$",
+    re.IGNORECASE,
+)
+
+
+def _ended(b: Binder, i: int, column: str) -> None:
+    """ "Orders that ended filled", "ended up as a false positive": the verb says no more than the state itself."""
+    if column != "status":
+        return
+    m = b.reading.mentions[i]
+    found = _ENDED.search(b.reading.question[: m.span[0]])
+    if found is not None:
+        b.bound.used |= {j for j in range(max(0, i - 6), i) if b.reading.mentions[j].span[0] >= found.start("verb")}
 
 
 def merge_columns(b: Binder) -> None:

@@ -77,7 +77,7 @@ _COUNTED = frozenset(
     "orders trades fills prints accounts desks traders names entries alerts messages events trades".split()
 )
 """What may stand between the two: "provisional ones excluded", "the crypto desk left out", "client orders are to be excluded"."""
-_TAKE = frozenset("drop remove bar skip exclude discard strip".split())
+_TAKE = frozenset("drop remove bar skip exclude excl discard strip disregard ignore omit minus less".split())
 _PERSONS = frozenset("who whos anyone anybody people ppl someone somebody those".split())
 
 
@@ -112,6 +112,8 @@ class Binder:
             word = mentions[j].text.lower()
             if word in _TAKE:
                 self.bound.used.add(j)
+                return True
+            if word == "take" and any(m.text.lower() == "off" for m in mentions[i + 1 : i + 5]):
                 return True
             if word == "outside" and mentions[i].kind == "value":
                 return True

@@ -70,7 +70,7 @@ def _apart(sh: Shaper, said: list[int]) -> bool:
 
 
 def _nouns(sh: Shaper, i: int, mention: Mention) -> list[str]:
-    led = bool(i) and sh.m[i - 1].is_op("group")
+    led = (bool(i) and sh.m[i - 1].is_op("group")) or (i + 1 < len(sh.m) and sh.m[i + 1].text.lower() == "x")
     if mention.kind == "filler" and mention.text.lower() in ("hour", "minute", "day") and led:
         return [mention.text.lower()]
     if mention.kind != "sense":
@@ -117,6 +117,9 @@ def _noun_dim(sh: Shaper, i: int, mention: Mention, names: list[str], out: list[
         if found is None:
             continue
         sql, alias = found
+        if _describes(sh, i, sql):
+            sh.used.add(i)
+            return True
         by_day = ("daily", "each day", "per day", "every day", "by day", "day by day")
         led = _group_led(sh, i) or (name == "day" and mention.text.lower() in by_day)
         cuts = led or name in ("hour", "minute", "is_algo")
@@ -134,6 +137,49 @@ def _noun_dim(sh: Shaper, i: int, mention: Mention, names: list[str], out: list[
         sh.used.add(i)
         return True
     return False
+
+
+_OF_IT = re.compile(r"\bof (?:the|an?|its|their|his)\s*$", re.IGNORECASE)
+
+
+def _describes(sh: Shaper, i: int, sql: str) -> bool:
+    """Whether a noun only says whose attribute the other one is: "instrument currency", "role of the user"; or is told
+    its value: "status REFUSED or FAILED".
+    """
+    text, m = sh.reading.question, sh.m[i]
+    if m.text.lower() in ("who", "whose", "whom"):
+        return False
+    if i + 1 < len(sh.m) and text[m.span[1] : sh.m[i + 1].span[0]] == " ":
+        following = sh.m[i + 1]
+        if any(k == i + 1 for k, _, _ in sh.bound.columns.get(sql, ())) and not _group_led(sh, i):
+            return True
+        if (
+            following.kind == "sense"
+            and following.of("dim")
+            and not following.of("agg")
+            and not m.text.lower().endswith("s")
+        ):
+            other = next((f[0] for s in following.of("dim") if (f := _dim_sql(sh, s.name)) is not None), None)
+            return other is not None and other != sql and _attribute(sh, other)
+    if i and _OF_IT.search(text[: m.span[0]]):
+        before = next((sh.m[j] for j in sh.near(i, -1, 1)), None)
+        if before is not None and before.kind == "sense" and before.of("dim") and _group_led(sh, sh.m.index(before)):
+            other = next((f[0] for s in before.of("dim") if (f := _dim_sql(sh, s.name)) is not None), None)
+            return other is not None and other != sql and _attribute(sh, other)
+    return False
+
+
+def _attribute(sh: Shaper, sql: str) -> bool:
+    """Whether a column is a property of things rather than the name of one."""
+    return sql.rpartition(".")[2] not in (
+        "symbol",
+        "issuer_name",
+        "trader_id",
+        "account_id",
+        "order_id",
+        "desk",
+        "venue",
+    )
 
 
 def _column_dim(sh: Shaper, i: int, mention: Mention, out: list[Dim]) -> None:
@@ -289,6 +335,8 @@ def _group_led(sh: Shaper, i: int) -> bool:
             continue
         break
     after = sh.m[i + 1 : i + 3]
+    if after and after[0].text.lower() == "x" and after[0].is_op("group"):
+        return True  # "hour x venue"
     if after and after[0].is_op("group") and len(after) > 1 and after[1].text.lower() == sh.m[i].text.lower():
         return True
     return bool(after) and after[0].text.lower() in ("level",)

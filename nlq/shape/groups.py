@@ -78,7 +78,9 @@ def _keys(sh: Shaper, rank: Rank | None) -> tuple[list[Dim], tuple[str, ...]]:
         if sh.proposal is not None:
             if sh.role(d.sql, "group") > 0.3:
                 keys.append(d)
-        elif d.target or (_enumerated(sh, d) and not _single(sh, d)):
+        elif _of_all(sh, d):
+            continue
+        elif d.target or (_enumerated(sh, d) and not _single(sh, d)) or _heading(sh, d):
             keys.append(d)
         elif not _single(sh, d) and sh.m[d.i].text.lower() not in ("day", "days", "line", "name", "market"):
             idle.append(d)
@@ -94,6 +96,21 @@ def _keys(sh: Shaper, rank: Rank | None) -> tuple[list[Dim], tuple[str, ...]]:
         if keys != [d] or sh.m[d.i].text.lower() in ("name", "names", "whos", "who's", "person")
     ]
     return keys, ()
+
+
+def _of_all(sh: Shaper, d: Dim) -> bool:
+    """ "Any desk", "all partitions together": said to leave none out, not to divide by."""
+    return d.i > 0 and not d.target and sh.m[d.i - 1].text.lower() in ("any", "whichever", "whatever", "all", "either")
+
+
+def _heading(sh: Shaper, d: Dim) -> bool:
+    """ "Technology issuers: mean print size": a plural before the colon is what the figures behind it are of."""
+    colon = sh.reading.question.find(":")
+    m = sh.m[d.i]
+    plural = m.text.lower().rstrip().endswith("s") or m.text.lower() in ("people", "who")
+    first = not any(o.i < d.i for o in sh.dims if o.i >= 0)
+    figures = [x.i for x in sh.measures if x.i >= 0] + [i for i, _, _ in sh.loose]
+    return plural and first and m.span[1] <= colon and bool(figures) and all(sh.m[i].span[0] > colon for i in figures)
 
 
 def _clock_noun(sh: Shaper) -> list[Dim]:

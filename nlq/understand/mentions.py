@@ -243,8 +243,9 @@ class Extractor:
         if len(word) < 5 or not word.isalpha():
             return None
         if len(word) == 5:
-            swapped = [w for w in self._spellable if sorted(w) == sorted(word) and w[0] == word[0]]
-            return swapped[0] if len({stem(w) for w in swapped}) == 1 else None
+            near = [w for w in self._spellable if sorted(w) == sorted(word) and w[0] == word[0]]
+            near = near or [w for w in self._spellable if len(w) == 6 and w[0] == word[0] and _lacks_one(word, w)]
+            return near[0] if len({stem(w) for w in near}) == 1 else None
         near = [
             w
             for w in self._spellable
@@ -254,6 +255,11 @@ class Extractor:
         ]
         stems = {stem(w) for w in near}
         return near[0] if len(stems) == 1 else None
+
+
+def _lacks_one(short: str, word: str) -> bool:
+    """Whether a letter was left out: "staus"."""
+    return any(word[:k] + word[k + 1 :] == short for k in range(1, len(word)))
 
 
 def _counting_n(tokens: list[Token]) -> list[Token]:
