@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nlq.bind.codes import bind_sense, merge_columns
+from nlq.bind.codes import bind_either, bind_sense, merge_columns
 from nlq.bind.dealing import bind_dealing
 from nlq.bind.defaults import add_defaults
 from nlq.bind.entities import bind_value
@@ -48,6 +48,7 @@ def bind(
     bind_feeds(b)
     bind_dealing(b)
     merge_columns(b)
+    bind_either(b)
     bind_related(b)
     for i, mention in enumerate(reading.mentions):
         if mention.kind == "time" and mention.time is not None:

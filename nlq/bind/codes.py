@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING
 
@@ -163,3 +164,33 @@ def _merge(b: Binder, column: str, groups: list[tuple[str, ...]]) -> tuple[str, 
     if all(narrow <= s for s in sets):
         return tuple(v for g in groups for v in g if v in narrow)
     return tuple(dict.fromkeys(v for g in groups for v in g))
+
+
+_OR = re.compile(
+    r"^\s*,?\s*(?:\w+ )?or\s+(?:else )?(?:(?:with|in|were|was|are|is|the|a|an|on|at|had|have|those|instruction|to|of|tif|phase|"
+    r"time in force|status|type|reason|field|flag|during|from|sent|entered|marked|as)\s+){0,4}$",
+    re.IGNORECASE,
+)
+
+
+def bind_either(b: Binder) -> None:
+    """ "In the closing auction or with the instruction at-close": two codes of different columns, either of which will do."""
+    text = b.reading.question
+    coded = sorted((p for p in b.bound.where if p.reason == "code" and p.span), key=lambda p: p.span or (0, 0))
+    for one, two in itertools.pairwise(coded):
+        assert one.span is not None
+        assert two.span is not None
+        columns = [p.sql.split()[0] for p in (one, two)]
+        if columns[0] == columns[1] or not _OR.match(text[one.span[1] : two.span[0]]):
+            continue
+        both = Part(
+            sql=f"({one.sql} OR {two.sql})",
+            phrase=text[one.span[0] : two.span[1]],
+            span=(one.span[0], two.span[1]),
+            reason="code",
+        )
+        b.bound.where = [both if p is one else p for p in b.bound.where if p is not two]
+        b.bound.used |= {
+            k for k, m in enumerate(b.reading.mentions) if m.span[0] >= one.span[1] and m.span[1] <= two.span[0]
+        }
+        return

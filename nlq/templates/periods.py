@@ -6,6 +6,7 @@ import re
 
 from nlq.bind import Binder, clock_of
 from nlq.plan import Part, Plan
+from nlq.shape.part_counts import DOUBT
 from nlq.shape.state import Measure, Rank, Shaper
 from nlq.templates.words import consume, likely
 from nlq.understand.time_phrases import TimePhrase
@@ -33,7 +34,7 @@ _COUNTED = frozenset("orders executions market_trades alerts quotes dead_letters
 def two_periods(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:
     """One figure over two periods, side by side."""
     times = sh.bound.times
-    if not times or not _CUE.search(sh.reading.question):
+    if not times or not (_CUE.search(sh.reading.question) or (mode == "grouped" and _coordinated(sh, times))):
         return None
     if not likely(sh, "compare_periods", "conditional", "time_bucket") or mode not in ("grouped", "list"):
         return None
@@ -59,8 +60,25 @@ def two_periods(sh: Shaper, mode: str, rank: Rank | None) -> Plan | None:
         if (d.grouped or (sh.proposal is not None and sh.role(d.sql, "group") > 0.4)) and d.sql != "trade_date"
     )
     consume(sh, _SPENT)
+    sh.doubts = [d for d in sh.doubts if d != DOUBT]  # one count in each period
     either = Part(sql=f"(({a}) OR ({b}))", reason="time", phrase=phrase)
     return Plan(view=sh.view, where=(*where, either), keys=keys, measures=tuple(measures))
+
+
+_AND = re.compile(
+    r"^[\s,/|&]*(?:and|&|,|/|\||as well as|how many|for|what|on|in|of|the|same|quantity|we|traded|did|n|count|number|fills|orders|trades|then)?"
+    r"(?:[\s,/|&]+(?:and|how many|for|what|on|in|of|the|same|quantity|we|traded|did|n|count|number|fills|orders|trades|were|was|"
+    r"london's|its))*[\s,/|&]*$",
+    re.IGNORECASE,
+)
+
+
+def _coordinated(sh: Shaper, times: list[tuple[int, TimePhrase]]) -> bool:
+    """ "Today and yesterday", "how many today, how many last week": two days or weeks of equal rank in one breath."""
+    if len(times) != 2 or {p.kind for _, p in times} & {"rolling", "now", "at", "ago", "between"}:
+        return False
+    (i, _), (j, _) = sorted(times, key=lambda t: t[0])
+    return bool(_AND.match(sh.reading.question[sh.m[i].span[1] : sh.m[j].span[0]]))
 
 
 def _settle_figure(sh: Shaper) -> None:

@@ -46,6 +46,9 @@ def interpreter() -> Interpreter:
         ("Energy issuers: average print size today", ["GROUP BY issuer_name"]),
         ("deviation per trader over the order flow windows of the last hour, provisional ones excluded", ["WHERE is_final"]),
         ("orders of today that ended up cancelled", ["status = 'CANCELLED'"]),
+        ("orders of today in the closing auction or with the instruction at close",
+         ["(session_phase = 'CLOSING_AUCTION' OR time_in_force = 'AT_CLOSE')"]),
+        ("fills per desk today and yesterday", ["THEN 1 ELSE 0 END) AS n_latest", "AS n_before", "GROUP BY desk"]),
     ],
 )  # fmt: skip
 def test_it_is_read_as_written(interpreter: Interpreter, question: str, parts: list[str]) -> None:
