@@ -36,6 +36,8 @@ class Demand:
     needs: tuple[str, ...]
     alone: bool
     """Only of a question that stands alone: in a follow-up these words point at the answer before."""
+    following: bool
+    """Only of a follow-up."""
 
 
 class Statement:
@@ -91,6 +93,7 @@ _PARTS: dict[str, Callable[[Statement], bool]] = {
     "scalar": lambda s: len(s.projections) == 1 and s.projections[0].find(exp.AggFunc) is not None,
     "subquery": lambda s: len(list(s.tree.find_all(exp.Select))) > 1,
     "sum": lambda s: s.any_of(exp.Sum),
+    "two_joins": lambda s: len(list(s.tree.find_all(exp.Join))) > 1,
     "two_figures": lambda s: s.figures > 1,
     "window": lambda s: s.any_of(exp.Window),
 }
@@ -114,6 +117,7 @@ def demands() -> tuple[Demand, ...]:
                 unless=unless,
                 needs=tuple(line["needs"]),
                 alone=bool(line.get("alone")),
+                following=bool(line.get("following")),
             )
         )
     return tuple(out)
@@ -150,7 +154,7 @@ def unmet(question: str, sql: str, values: Iterable[tuple[int, int]] = (), *, fo
     return [
         d.doubt
         for d in demands()
-        if not (follows and d.alone)
+        if not (d.alone if follows else d.following)
         and d.said.search(text)
         and not (d.unless and d.unless.search(text))
         and not any(map(statement.has, d.needs))

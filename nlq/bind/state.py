@@ -103,7 +103,7 @@ class Binder:
         mentions = self.reading.mentions
         for j in range(i + 1, min(i + 4, len(mentions))):
             word = mentions[j].text.lower()
-            if word in _OUT:
+            if word in _OUT and not (j + 1 < len(mentions) and mentions[j + 1].text.lower().startswith("of")):
                 self.bound.used.add(j)
                 return True
             if word not in _BETWEEN and word not in _COUNTED:
