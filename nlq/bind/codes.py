@@ -126,6 +126,9 @@ def merge_columns(b: Binder) -> None:
             values = _merge(b, column, [v for _, v in group])
             if values is None:
                 continue
+            every = b.world.catalogue.views[b.view].columns.get(column)
+            if len(group) > 1 and every is not None and every.codes and set(values) >= set(every.codes):
+                b.bound.doubts.append(f"every {column} is named, and so none is chosen")
             mentions = [b.reading.mentions[i] for i, _ in group]
             span = (mentions[0].span[0], mentions[-1].span[1])
             reason = "code" if mentions[0].kind == "sense" else mentions[0].hits[0].how if mentions[0].hits else "value"

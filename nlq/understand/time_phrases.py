@@ -287,7 +287,7 @@ def _venue_window(m: re.Match[str]) -> TimePhrase | None:
 
 
 def _p(text: str) -> re.Pattern[str]:
-    return re.compile(r"(?<!\S)" + text + r"(?!\S)")
+    return re.compile(r"(?<!\S)(?:" + text + r")(?!\S)")
 
 
 _FILL = r"(?:in |over |during |within |for |across |from |of |on |inside )?(?:the |these |this )?"

@@ -320,3 +320,12 @@ def test_a_misspelt_word_inside_a_phrase_is_read_as_meant(interpreter: Interpret
     one, two = (interpreter.interpret(q, as_of=AS_OF, principal=Principal()).draft for q in (misspelt, right))
     assert one is not None and two is not None
     assert one.sql == two.sql
+
+
+def test_a_place_does_not_lend_its_ending_to_the_time(interpreter: Interpreter) -> None:
+    found = interpreter.interpret(
+        "London's previous session: fills per trader", as_of=AS_OF, principal=Principal()
+    ).draft
+    assert found is not None
+    assert "trade_date = (SELECT max(trade_date)" in found.sql
+    assert "trade_date < DATE '2026-11-20' AND" not in found.sql.replace("is_trading_day AND trade_date", "")
